@@ -150,6 +150,8 @@ def _section_ids(feature: Feature) -> Collection[str] | None:
 def doubts_of(feature: Feature) -> Iterator[CheckMessage]:
     """Yield what a feature lacks to be tried and evaluated."""
     where = f"{PLACE}/{feature.slug}/feature.py"
+    if feature.internal:
+        return
     if not feature.examples:
         yield Doubt(
             f"Feature {feature.slug} has no examples, so its page offers nothing to try.",

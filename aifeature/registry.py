@@ -48,6 +48,11 @@ def slugs() -> list[str]:
     return sorted(package.name for package in pkgutil.iter_modules(features.__path__))
 
 
+def offered() -> Mapping[str, Feature]:
+    """Return the features that may be offered to users, by slug."""
+    return {slug: feature for slug, feature in all_features().items() if not feature.internal}
+
+
 def find(slug: str) -> Feature | None:
     """Return the feature with this slug, or None if there is none or the features do not load.
 

@@ -239,6 +239,9 @@ class Feature(_Frozen):
     prompt_version: str = Field(pattern=r"^v[1-9][0-9]*$")
     """The active version until an operator activates another."""
 
+    internal: bool = False
+    """Whether only the system itself calls it, for evaluations for example. Users do not see it."""
+
     routes: tuple[Route, ...] = Field(min_length=1)
     """A job takes the first route that fits it. The last one takes any job."""
 

@@ -75,7 +75,7 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
         "older": _address(wanted, older=page.older) if page.older else None,
         "newer": _address(wanted, newer=page.newer) if page.newer else None,
         "wanted": wanted,
-        "features": registry.all_features().values(),
+        "features": registry.offered().values(),
         "statuses": [(status.value, show.label(status)) for status in Status],
         "searched": f"{history.SEARCHED:,}",
     }

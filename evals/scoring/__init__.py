@@ -1,5 +1,5 @@
 """Scores an output against what a case expects."""
 
-from evals.scoring.scorers import Part, score
+from evals.scoring.scorers import Part, ScorerError, score
 
-__all__ = ["Part", "score"]
+__all__ = ["Part", "ScorerError", "score"]

@@ -24,6 +24,9 @@ class Part:
     note: str = ""
     """The fault in a few words; empty if there is none."""
 
+    def as_json(self) -> dict[str, Any]:
+        return {"scorer": self.scorer, "passed": self.passed, "note": self.note}
+
 
 def score(feature: Feature, case: Case, output: dict[str, Any]) -> list[Part]:
     """Return the parts of a case's score, without the judge's. It passes if all of them pass.

@@ -78,7 +78,7 @@ def _crowd(visitor: User) -> str:
 
 
 def _attack(visitor: User) -> str:
-    feature = max(registry.all_features().values(), key=lambda each: each.limits.max_input_bytes)
+    feature = max(registry.offered().values(), key=lambda each: each.limits.max_input_bytes)
     own = rates.of(feature, visitor.pk)
     per_minute = int(own.requests_per_minute or 0)
     count = min(max(CROWD, RATES * per_minute), MOST)
@@ -97,7 +97,7 @@ def _worsen(visitor: User) -> str:
 
 def _spend(visitor: User) -> str:
     for slug, window in overview.spend(timezone.now()).items():
-        if slug in registry.all_features():
+        if slug in registry.offered():
             # In whole cents. A cap is reached at what is spent, so reservations do not count.
             cap = money.to_usd(window.spent).quantize(Decimal("0.01"), ROUND_DOWN)
             controls.change(slug, {"daily_budget_usd": cap}, reason=REASON, user_id=visitor.pk)
@@ -106,7 +106,7 @@ def _spend(visitor: User) -> str:
 
 def _repair(visitor: User) -> str:
     provider.set_faults()
-    for slug in registry.all_features():
+    for slug in registry.offered():
         values = {"prompt_version": "", "daily_budget_usd": None}
         controls.change(slug, values, reason=REASON, user_id=visitor.pk)
     return "The provider answers again; prompts and budgets are those of the code."
@@ -191,7 +191,7 @@ def _submit(
     """
     examples = [
         (feature.slug, example.input)
-        for feature in features or registry.all_features().values()
+        for feature in features or registry.offered().values()
         for example in feature.examples
     ]
     accepted, refused = 0, dict[str, int]()

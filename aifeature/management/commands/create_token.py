@@ -28,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--feature",
             action="append",
-            choices=sorted(registry.all_features()),
+            choices=sorted(registry.offered()),
             help="A feature that it may use; may be repeated. Default: all.",
         )
 

@@ -52,6 +52,8 @@ __all__ = [
 
 
 def is_visible(feature: Feature, user: User) -> bool:
+    if feature.internal:
+        return False
     control = cache.get(feature.slug)
     visitor = Visitor(user.pk, user.is_staff, user.pk in control.invited)
     return may_use(feature.slug, stage=control.stage, percent=control.percent, visitor=visitor)
@@ -247,7 +249,7 @@ def _text(value: object) -> str:
 
 def open_for_local_stack() -> None:
     """Open every feature whose controls were never changed. For the local stack only."""
-    for slug in registry.all_features():
+    for slug in registry.offered():
         if not ControlChange.objects.filter(feature=slug).exists():
             change(
                 slug,

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from django.contrib.auth import get_user_model
+from django.db.models import Case, Q, Sum, When
 
 from aifeature import prompts, registry
-from aifeature.models import TERMINAL, Attempt, Job, Status, submission
+from aifeature.models import TERMINAL, Attempt, AttemptState, Job, Status, submission
 from aifeature.models.job import Origin
 from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.refusals import NotFound
@@ -32,7 +33,7 @@ class Ended:
     """The end of a job, with all its calls."""
 
     job: UUID
-    status: Status
+    status: str
     result: Mapping[str, Any] | None
     error_code: str
     model: str
@@ -43,6 +44,11 @@ class Ended:
     """From its first claim to its end, without the time in the queue."""
     attempts: tuple[UUID, ...]
     """Its calls in order, the ids of the ledger."""
+
+    @property
+    def has_answer(self) -> bool:
+        """Whether it ended with an answer."""
+        return self.status == Status.SUCCEEDED and self.result is not None
 
 
 def account() -> User:
@@ -124,13 +130,16 @@ def ended(jobs: Iterable[UUID]) -> list[Ended]:
 
 def spent_micro(jobs: Iterable[UUID]) -> int:
     """Return the spend of all calls of these jobs, in micro-dollars, open calls at their bound."""
-    return sum(call.spend_micro for call in Attempt.objects.filter(job__in=list(jobs)))
+    unseen = Q(state__in=[AttemptState.STARTED, AttemptState.UNKNOWN])
+    spend = Case(When(unseen, then="bound_micro"), default="cost_micro")
+    found = Attempt.objects.filter(job__in=list(jobs)).aggregate(micro=Sum(spend))["micro"]
+    return int(found or 0)
 
 
 def _ended(job: Job, calls: list[Attempt]) -> Ended:
     return Ended(
         job=job.pk,
-        status=Status(job.status),
+        status=str(job.status),
         result=job.result if job.status == Status.SUCCEEDED else None,
         error_code=job.error_code,
         model=job.model,

@@ -1,0 +1,208 @@
+"""A new run: its arms, its samples in order, its estimate."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from aifeature import prompts, registry, suites
+from aifeature.spec import Feature
+from aifeature.suites import Case, Suite
+from evals.harness import costs
+from evals.models import Run, Sample
+
+CANDIDATE: Final = "candidate"
+BASELINE: Final = "baseline"
+FRESH: Final = "fresh"
+PLAIN: Final = "plain"
+
+JUDGE: Final = "judge"
+MUST_REPEATS: Final = 3
+"""Least repeats of a case that may never break, so that one failure by noise decides nothing."""
+
+REUSED_FOR: Final = timedelta(hours=24)
+"""Age up to which the outputs of an identical baseline are taken instead of new calls."""
+
+
+class PlanError(Exception):
+    """The run cannot start. The text names the cause and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to evaluate."""
+
+    feature: Feature
+    candidate: str
+    """Version of the prompt."""
+    baseline: str | None
+    """Version to compare with; None: only with the floor. The same as `candidate`: an A/A run."""
+    repeats: int
+    cap_micro: int
+    suite: Suite
+
+
+def start(wanted: Wanted, *, reuse: bool = True) -> Run:
+    """Store a run with its samples, of which none has a job yet.
+
+    Args:
+        wanted: What to evaluate.
+        reuse: Whether the outputs of an identical baseline of the last day may be taken.
+
+    Raises:
+        PlanError: there is no such version, or the estimate is above the cap.
+    """
+    arms = _arms(wanted)
+    judged = bool(wanted.suite.about.criteria)
+    run = Run(
+        feature=wanted.feature.slug,
+        kind=_kind(wanted),
+        cases={
+            "cases": [case.model_dump(mode="json") for case in wanted.suite.cases],
+            "about": wanted.suite.about.model_dump(mode="json"),
+        },
+        suite_hash=wanted.suite.hash,
+        arms=arms,
+        judge=_judge() if judged else None,
+        scorer_hash=scorer_hash(),
+        provider=settings.AIFEATURE["PROVIDER"],
+        repeats=wanted.repeats,
+        cap_micro=wanted.cap_micro,
+        estimate_micro=0,
+    )
+    earlier = _reusable(run) if reuse and run.kind == Run.Kind.COMPARE else None
+    samples = list(_samples(run, wanted, with_baseline=earlier is None))
+    if earlier is not None:
+        arms[BASELINE]["taken_from"] = str(earlier.run.pk)
+    run.estimate_micro = costs.estimate_micro(run, wanted.feature, samples)
+    if run.estimate_micro > run.cap_micro:
+        raise PlanError(
+            f"The run of {run.feature} is estimated at {costs.dollars(run.estimate_micro)}, and may"
+            f" spend {costs.dollars(run.cap_micro)}. Raise --max-usd, or lower --repeats."
+        )
+    with transaction.atomic():
+        run.save(force_insert=True)
+        Sample.objects.bulk_create([*samples, *(_copies(run, earlier) if earlier else ())])
+    return run
+
+
+def scorer_hash() -> str:
+    """Return the SHA-256 of the code of the scorers. Runs of different scorers do not compare."""
+    return _hash_of(Path(__file__).resolve().parent.parent / "scoring")
+
+
+@cache
+def _hash_of(folder: Path) -> str:
+    found = hashlib.sha256()
+    for file in sorted(folder.glob("*.py")):
+        found.update(file.name.encode() + b"\0" + file.read_bytes())
+    return found.hexdigest()
+
+
+def cases_of(run: Run) -> tuple[Case, ...]:
+    """Return the cases of a run as they were when it started."""
+    return tuple(Case.model_validate(case) for case in run.cases["cases"])
+
+
+def about(run: Run) -> suites.About:
+    return suites.About.model_validate(run.cases["about"])
+
+
+def _kind(wanted: Wanted) -> Run.Kind:
+    if wanted.baseline is None:
+        return Run.Kind.ALONE
+    return Run.Kind.SAME if wanted.baseline == wanted.candidate else Run.Kind.COMPARE
+
+
+def _arms(wanted: Wanted) -> dict[str, dict[str, Any]]:
+    versions = {CANDIDATE: wanted.candidate}
+    if wanted.baseline is not None:
+        versions[BASELINE] = wanted.baseline
+    try:
+        return {arm: _arm(wanted.feature, version) for arm, version in versions.items()}
+    except prompts.PromptError as error:
+        raise PlanError(str(error)) from None
+
+
+def _arm(feature: Feature, version: str) -> dict[str, Any]:
+    prompt = prompts.get(feature.slug, version)
+    return {
+        "version": version,
+        "hash": prompt.hash,
+        "note": prompt.note,
+        "system": prompt.system,
+        "user": prompt.user,
+    }
+
+
+def _judge() -> dict[str, Any]:
+    feature = registry.get(JUDGE)
+    prompt = prompts.get(JUDGE, feature.prompt_version)
+    return {
+        "version": prompt.version,
+        "hash": prompt.hash,
+        "models": [model for route in feature.routes for model in route.models],
+    }
+
+
+def _samples(run: Run, wanted: Wanted, *, with_baseline: bool) -> Iterator[Sample]:
+    """Yield the samples in the order of their calls: both arms of a repeat one after the other."""
+    arms = [CANDIDATE, *([BASELINE] if with_baseline and wanted.baseline else [])]
+    cases = wanted.suite.cases
+    for repeat in range(1, max(wanted.repeats, MUST_REPEATS) + 1):
+        for case in cases:
+            if repeat > wanted.repeats and not case.must:
+                continue
+            # Neither arm is always the first: caches and load would favour the other.
+            turn = arms if (repeat + len(case.id)) % 2 else arms[::-1]
+            yield from (Sample(run=run, arm=arm, case=case.id, repeat=repeat) for arm in turn)
+    if wanted.feature.plain is not None:
+        yield from (Sample(run=run, arm=PLAIN, case=case.id, repeat=1) for case in cases)
+
+
+@dataclass(frozen=True, slots=True)
+class _Earlier:
+    run: Run
+    arm: str
+
+
+def _reusable(run: Run) -> _Earlier | None:
+    """Return the newest run of the last day that called the same baseline on the same cases."""
+    found = Run.objects.filter(
+        feature=run.feature,
+        suite_hash=run.suite_hash,
+        scorer_hash=run.scorer_hash,
+        provider=run.provider,
+        judge=run.judge,
+        repeats=run.repeats,
+        state=Run.State.ENDED,
+        created_at__gt=Now() - REUSED_FOR,
+    ).order_by("-created_at")
+    for earlier in found:
+        for arm in (BASELINE, CANDIDATE):
+            same = earlier.arms.get(arm, {}).get("hash") == run.arms[BASELINE]["hash"]
+            if same and "taken_from" not in earlier.arms[arm] and _is_whole(earlier, arm):
+                return _Earlier(earlier, arm)
+    return None
+
+
+def _is_whole(run: Run, arm: str) -> bool:
+    return not run.samples.filter(arm=arm).exclude(state=Sample.State.SCORED).exists()
+
+
+def _copies(run: Run, earlier: _Earlier) -> Iterable[Sample]:
+    for sample in earlier.run.samples.filter(arm=earlier.arm):
+        sample.pk, sample.run, sample.arm = None, run, BASELINE
+        sample.job = sample.judge_job = None
+        sample.cost_micro = 0  # paid by the earlier run
+        sample._state.adding = True  # noqa: SLF001 (as Django's documentation says)
+        yield sample
