@@ -1,0 +1,127 @@
+"""The verdict on a complete run, as it is stored and printed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from django.db.models.functions import Now
+
+from aifeature import registry
+from evals.harness import plan
+from evals.models import Run, Sample
+from evals.statistics import power
+from evals.statistics.data import CaseOutcomes, Outcome
+from evals.statistics.verdict import Decision, Verdict, alone, decide, suspects
+
+EXIT: Final = {Decision.PASS: 0, Decision.REGRESSION: 1, Decision.NOT_COMPARABLE: 3}
+"""Exit codes of the command. Never 0 without a verdict."""
+
+
+def outcomes(run: Run, *, baseline: Run | None = None) -> list[CaseOutcomes]:
+    """Return the scored repeats of each case, in the order of the suite.
+
+    `baseline` is another run whose candidate is the baseline; None: the run's own.
+    """
+    arms = _by_case(run.samples.all())
+    other = _by_case(baseline.samples.all()) if baseline else arms
+    its_arm = plan.CANDIDATE if baseline else plan.BASELINE
+    return [
+        CaseOutcomes(
+            id=case.id,
+            group=case.group or case.id,
+            must=case.must,
+            tags=case.tags,
+            baseline=other[case.id, its_arm],
+            candidate=arms[case.id, plan.CANDIDATE],
+            fresh=arms[case.id, plan.FRESH],
+        )
+        for case in plan.cases_of(run)
+    ]
+
+
+def _by_case(samples: Iterable[Sample]) -> Mapping[tuple[str, str], tuple[Outcome, ...]]:
+    found: dict[tuple[str, str], tuple[Outcome, ...]] = defaultdict(tuple)
+    for sample in sorted(samples, key=lambda each: each.repeat):
+        if sample.state == Sample.State.SCORED:
+            outcome = Outcome(bool(sample.passed), float(sample.score or 0.0))
+            found[sample.case, sample.arm] += (outcome,)
+    return found
+
+
+def doubtful(run: Run) -> tuple[str, ...]:
+    """Return the `must` cases that seem broken and need fresh repeats before a verdict."""
+    return suspects(outcomes(run)) if run.kind != Run.Kind.ALONE else ()
+
+
+def verdict(run: Run, *, baseline: Run | None = None) -> Verdict:
+    """Return the verdict on a run, or on its candidate against that of another run."""
+    feature = registry.get(run.feature)
+    counted = run.samples.filter(arm__in=[plan.CANDIDATE, plan.BASELINE])
+    unscored = counted.exclude(state=Sample.State.SCORED).count()
+    total = counted.count()
+    cases = outcomes(run, baseline=baseline)
+    floor = feature.suite.floor if feature.suite else 0.0
+    if run.kind == Run.Kind.ALONE and baseline is None:
+        return alone(cases, floor=floor, unscored=unscored, total=total)
+    return decide(cases, judged=bool(run.judge), floor=floor, unscored=unscored, total=total)
+
+
+def conclude(run: Run) -> dict[str, Any]:
+    """Store the verdict of a run whose samples are all scored or unscored, and return it."""
+    found = as_json(verdict(run)) | {
+        "plain_rate": rate(run, plan.PLAIN),
+        "gate": gate(run),
+    }
+    run.verdict, run.state, run.note = found, Run.State.ENDED, ""
+    Run.objects.filter(pk=run.pk).update(
+        verdict=found, state=Run.State.ENDED, note="", ended_at=Now()
+    )
+    run.refresh_from_db()
+    return found
+
+
+def gate(run: Run) -> dict[str, Any] | None:
+    """Return the error rates of the gate by a simulation over the candidate's stored repeats."""
+    cases = outcomes(run)
+    if len(cases) < 2 or not all(case.candidate for case in cases):  # noqa: PLR2004 (a pair)
+        return None
+    rates = power.error_rates(
+        power.stored_repeats(cases), repeats=max(1, run.repeats), judged=bool(run.judge)
+    )
+    return {"badge": power.badge(rates), **asdict(rates)}
+
+
+def rate(run: Run, arm: str) -> float | None:
+    """Return the share of passes of an arm, as the mean over its cases."""
+    found: dict[str, list[bool]] = defaultdict(list)
+    for sample in run.samples.filter(arm=arm, state=Sample.State.SCORED):
+        found[sample.case].append(bool(sample.passed))
+    means = [sum(passes) / len(passes) for passes in found.values()]
+    return sum(means) / len(means) if means else None
+
+
+def as_json(found: Verdict) -> dict[str, Any]:
+    return {**asdict(found), "decision": found.decision.value}
+
+
+def incomparable(run: Run, baseline: Run) -> list[str]:
+    """Return why the candidates of two runs do not compare, a sentence each; empty if they do."""
+    names = {
+        "feature": "features",
+        "suite_hash": "suites",
+        "scorer_hash": "scorers",
+        "judge": "judges",
+        "provider": "providers",
+    }
+    found = [
+        f"They have different {name}."
+        for field, name in names.items()
+        if getattr(run, field) != getattr(baseline, field)
+    ]
+    for each in (run, baseline):
+        if each.state != Run.State.ENDED:
+            found.append(f"The run {each.pk} has not ended.")
+    return found

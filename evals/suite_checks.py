@@ -1,0 +1,77 @@
+"""Checks of a whole suite: repeated cases, and cases that a prompt already answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any, Final
+
+from aifeature import prompts
+from aifeature.spec import Feature
+from aifeature.suites import Case, Suite
+
+ALIKE: Final = 0.6
+"""Share of the shorter text's word triples from which two cases are near-duplicates."""
+
+LEAST_WORDS: Final = 8
+"""Words of an input below which it may stand in a prompt by chance."""
+
+_WORD: Final = re.compile(r"\w+")
+
+
+def problems(feature: Feature, suite: Suite) -> list[str]:
+    """Return a sentence for each repeated case and each case that leaks into a prompt."""
+    return [*_repeated(suite), *_leaked(feature, suite)]
+
+
+def _repeated(suite: Suite) -> Iterator[str]:
+    triples = {case.id: _triples(text_of(case)) for case in suite.cases}
+    for one, other in combinations(suite.cases, 2):
+        if one.group and one.group == other.group:
+            continue
+        a, b = triples[one.id], triples[other.id]
+        if one.input == other.input or (
+            a and b and len(a & b) > ALIKE * min(len(a), len(b)) and min(len(a), len(b)) > 1
+        ):
+            yield (
+                f"The cases {one.id} and {other.id} are nearly the same. Change one, or give both"
+                " the same group."
+            )
+
+
+def _leaked(feature: Feature, suite: Suite) -> Iterator[str]:
+    """Yield the cases whose input stands in a prompt: their results say nothing."""
+    written = {
+        version: _plain(prompts.get(feature.slug, version))
+        for version in prompts.versions(suite.slug)
+    }
+    for case in suite.cases:
+        words = " ".join(_WORD.findall(text_of(case).lower()))
+        if words.count(" ") + 1 < LEAST_WORDS:
+            continue
+        for version, text in written.items():
+            if words in text:
+                yield f"The input of the case {case.id} stands in the prompt {version}."
+
+
+def _plain(prompt: prompts.Prompt) -> str:
+    return " ".join(_WORD.findall(f"{prompt.system} {prompt.user}".lower()))
+
+
+def text_of(case: Case) -> str:
+    """Return all texts of a case's input."""
+    return " ".join(_texts(case.input))
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
+    else:
+        yield str(value)
+
+
+def _triples(text: str) -> set[tuple[str, ...]]:
+    words = _WORD.findall(text.lower())
+    return set(zip(words, words[1:], words[2:], strict=False))
