@@ -1,0 +1,76 @@
+"""The sentences that decide a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from evals.statistics.comparison import Comparison
+from evals.statistics.rules import Rules
+
+ROUNDING: Final = 1e-9
+"""Tolerance of limits that a value may reach exactly, such as a drop of ten points."""
+
+
+def unscored(share: float, rules: Rules) -> Iterator[str]:
+    if share > rules.max_unscored_share + ROUNDING:
+        yield f"{share:.1%} of repeats are unscored, more than {rules.max_unscored_share:.0%}."
+
+
+def too_few(comparison: Comparison | None, rules: Rules) -> Iterator[str]:
+    """Return why the cases are no evidence, and what they cannot show."""
+    if comparison is None:
+        yield "No case has scored outcomes in both arms."
+        return
+    cases = len(comparison.passes)
+    if comparison.p is None:
+        yield "A test needs at least two groups of cases. All cases are in one."
+    if cases < rules.least_cases:
+        drop = comparison.smallest_drop(rules)
+        unseen = "any drop" if drop is None else f"a drop below {drop:.0f} points"
+        yield (
+            f"Evidence needs {rules.least_cases} cases, and this comparison has {cases}. It "
+            f"cannot show {unseen} with {rules.wanted_power:.0%} power."
+        )
+
+
+def regressed(comparison: Comparison, rules: Rules) -> Iterator[str]:
+    """Return which limits of the test and of the drop are exceeded."""
+    p = comparison.p
+    if p is None:
+        return
+    if p < rules.alpha:
+        yield f"The candidate is worse: p = {p:.4f}, below {rules.alpha:g}."
+    if _dropped(comparison, rules) and p < rules.drop_alpha:
+        yield (
+            f"The pass rate dropped by {-comparison.points:.1f} points. "
+            f"The limit is {rules.drop_points:g}."
+        )
+
+
+def noisy_drop(comparison: Comparison, rules: Rules) -> Iterator[str]:
+    """Return a sentence about a drop that reaches the limit and that noise can explain."""
+    p = comparison.p
+    if p is not None and _dropped(comparison, rules) and p >= rules.drop_alpha:
+        yield (
+            f"The pass rate dropped by {-comparison.points:.1f} points, but noise can explain it "
+            f"(p = {p:.3f}). More repeats or more independent cases can decide."
+        )
+
+
+def below_floor(rate: float, floor: float) -> Iterator[str]:
+    if rate < floor - ROUNDING:
+        yield f"The pass rate of {rate:.1%} is below the floor of {floor:.1%}."
+
+
+def suspicious(comparison: Comparison, rules: Rules) -> Iterator[str]:
+    """Return a sentence about an improvement that a broken scorer can explain."""
+    if comparison.points > rules.suspicious_points + ROUNDING:
+        yield (
+            f"The pass rate rose by {comparison.points:.1f} points. That is suspicious: a broken "
+            "scorer passes one-sided tests. Look at the cases."
+        )
+
+
+def _dropped(comparison: Comparison, rules: Rules) -> bool:
+    return -comparison.points >= rules.drop_points - ROUNDING

@@ -1,0 +1,42 @@
+"""The limits of the verdict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+MUST_REPEATS: Final = 3
+"""Least repeats of the baseline, of the candidate, and of the candidate again, for a broken case.
+
+If a case passes with an unchanged probability, at most 0.33 % of comparisons find it broken: three
+passes and six failures in a row, most probable for a case that passes one time in three.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The limits of the verdict. Points are percentage points of the pass rate."""
+
+    alpha: float = 0.03
+    """A regression is a p value below this."""
+    drop_points: float = 10
+    """A drop of at least this never passes."""
+    drop_alpha: float = 0.04
+    """Such a drop is a regression below this p value. Above it, the verdict is not comparable.
+
+    Without this condition noise alone reaches ten points too often. At 50 cases and one repeat, 7 %
+    of comparisons without a change do if 10 % of cases flip each way, and 16 % do if 20 % flip. Of
+    100 cases in groups of ten identical ones, a quarter to a third do.
+    """
+    suspicious_points: float = 15
+    """A greater improvement may be a broken scorer."""
+    max_unscored_share: float = 0.02
+    """More unscored repeats than this make the arms incomparable."""
+    least_cases: int = 50
+    """Fewer cases are no evidence."""
+    wanted_power: float = 0.9
+    target_drop_points: float = 15
+    """The drop that a suite must find with `wanted_power`."""
+
+
+DEFAULT: Final = Rules()
