@@ -11,14 +11,14 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
 
-from aifeature import prompts, registry, services, suites
+from aifeature import prompts, registry, suites
 from aifeature.money import MICRO_PER_USD
 from aifeature.services import controls
 from aifeature.spec import Feature
 from evals import report, suite_checks
 from evals.harness import conclude, costs, plan
 from evals.harness.drive import Driver, Progress, rescore
-from evals.models import Run, Sample
+from evals.models import Run
 from evals.statistics.verdict import Decision
 
 POLL_S: Final = 0.3

@@ -50,9 +50,9 @@ def system() -> Iterator[dict[str, str]]:
             if component.name not in wanted:
                 continue
             argv = [*component.argv, *wanted[component.name]]
-            child = servers.launcher.start(component.name, argv, env={**env, **component.env})
+            child = servers.launcher.launch(component.name, argv, env={**env, **component.env})
             exits.callback(child.stop)
-            if not wait_until(lambda ready=component.ready: ready(), timeout_s=START_S):
+            if not wait_until(component.ready, timeout_s=START_S, tick=child.check):
                 raise SystemExit(f"{component.name} is not ready after {START_S:.0f} s")
         yield env
 

@@ -84,13 +84,18 @@ def conclude(run: Run) -> dict[str, Any]:
 
 
 def gate(run: Run) -> dict[str, Any] | None:
-    """Return the error rates of the gate by a simulation over the candidate's stored repeats."""
-    cases = outcomes(run)
-    if len(cases) < 2 or not all(case.candidate for case in cases):  # noqa: PLR2004 (a pair)
+    """Return the error rates of the gate, simulated over the candidate's stored repeats.
+
+    None without repeats: they show how much a case varies.
+    """
+    try:
+        rates = power.error_rates(
+            power.stored_repeats(outcomes(run), arm="candidate"),
+            repeats=run.repeats,
+            judged=bool(run.judge),
+        )
+    except ValueError:
         return None
-    rates = power.error_rates(
-        power.stored_repeats(cases), repeats=max(1, run.repeats), judged=bool(run.judge)
-    )
     return {"badge": power.badge(rates), **asdict(rates)}
 
 

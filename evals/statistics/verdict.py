@@ -212,3 +212,49 @@ def _churns(outcomes: tuple[Outcome, ...]) -> bool:
 
 def _ids(cases: Sequence[CaseOutcomes], chosen: Callable[[CaseOutcomes], bool]) -> tuple[str, ...]:
     return tuple(each.id for each in cases if chosen(each))
+
+
+def alone(
+    cases: Sequence[CaseOutcomes],
+    *,
+    floor: float,
+    unscored: int,
+    total: int,
+    rules: Rules = DEFAULT,
+) -> Verdict:
+    """Return the verdict on a candidate without a baseline: only its floor decides.
+
+    The arguments are those of `decide`. `baseline` of the cases is ignored.
+    """
+    scored = [each for each in cases if each.candidate]
+    candidate = _arm([each.candidate for each in scored])
+    share = min(1.0, unscored / total) if total else 0.0
+    blocking = [*findings.unscored(share, rules)]
+    if len(scored) < rules.least_cases:
+        blocking.append(
+            f"The suite has {len(scored)} cases. Evidence needs at least {rules.least_cases}."
+        )
+    regressed = [*findings.below_floor(candidate.rate, floor)] if candidate else []
+    return Verdict(
+        decision=_decision(blocking, regressed, []),
+        reasons=(*blocking, *regressed),
+        baseline=None,
+        candidate=candidate,
+        difference_points=None,
+        difference_interval=None,
+        score_difference=None,
+        test=None,
+        p=None,
+        must_broken=(),
+        suspects=(),
+        worse=(),
+        better=(),
+        churning=_ids(scored, lambda each: _churns(each.candidate)),
+        suspicious=False,
+        smallest_drop_points=None,
+        tags=(),
+        cases=len(scored),
+        groups=len({each.group for each in scored}),
+        repeats=min((len(each.candidate) for each in scored), default=0),
+        unscored_share=share,
+    )
