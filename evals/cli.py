@@ -18,7 +18,7 @@ from aifeature.spec import Feature
 from evals import report, suite_checks
 from evals.harness import conclude, costs, plan
 from evals.harness.drive import Driver, Progress, rescore
-from evals.models import Run
+from evals.models import Run, Sample
 from evals.statistics.verdict import Decision
 
 POLL_S: Final = 0.3
@@ -88,7 +88,7 @@ def _started(
     against = f" against {baseline}" if baseline else ""
     print(
         f"{feature.slug} {candidate}{against}: {len(suite.cases)} cases, {run.repeats} repeats,"
-        f" {run.samples.filter(job=None, output=None).count()} calls to make,"
+        f" {run.samples.filter(state=Sample.State.PENDING).count()} calls to make,"
         f" about {costs.dollars(run.estimate_micro)}"
         f" (at most {costs.dollars(run.cap_micro)}). Run {run.pk}"
     )
@@ -171,9 +171,8 @@ def _list(options: argparse.Namespace) -> int:
     for run in runs[: options.most]:
         decision = run.verdict["decision"] if run.verdict else run.state
         versions = " against ".join(arm["version"] for arm in run.arms.values())
-        print(
-            f"{run.pk}  {run.created_at:%Y-%m-%d %H:%M}  {run.feature:<12} {versions:<16} {decision}"
-        )
+        when = f"{run.created_at:%Y-%m-%d %H:%M}"
+        print(f"{run.pk}  {when}  {run.feature:<12} {versions:<16} {decision}")
     return 0
 
 

@@ -126,7 +126,5 @@ def incomparable(run: Run, baseline: Run) -> list[str]:
         for field, name in names.items()
         if getattr(run, field) != getattr(baseline, field)
     ]
-    for each in (run, baseline):
-        if each.state != Run.State.ENDED:
-            found.append(f"The run {each.pk} has not ended.")
-    return found
+    open_runs = [each for each in (run, baseline) if each.state != Run.State.ENDED]
+    return found + [f"The run {each.pk} has not ended." for each in open_runs]

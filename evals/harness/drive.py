@@ -239,7 +239,7 @@ class Driver:
 def rescore(run: Run) -> None:
     """Score the stored outputs again with today's scorers, without a call. Judgements stay."""
     driver = Driver(run)
-    for sample in run.samples.exclude(output=None):
+    for sample in run.samples.filter(output__isnull=False):
         driver.score_again(sample)
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+
 from evals.models import Run
 
 

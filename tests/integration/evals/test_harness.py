@@ -1,0 +1,224 @@
+"""A run ends with a verdict, whatever is killed, and pays for each call once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aifeature import registry, suites
+from aifeature.models import Attempt, Job, Status
+from aifeature.models.functions import rows
+from aifeature.services.execution import job_run
+from evals.harness import conclude, plan
+from evals.harness.drive import Driver, rescore
+from evals.models import Run, Sample
+from evals.statistics.verdict import Decision
+from tests.sandbox_server import SandboxServer
+
+pytestmark = pytest.mark.usefixtures("committed", "sandbox")
+
+DOLLAR = 1_000_000
+CASES = [
+    {
+        "id": f"timer-{n}",
+        "input": {"ticket": f"The timer of quiz {n} does not show. The quiz is open for a week."},
+        "expected": {"keywords": {"any": ["a", "e"]}},
+        "tags": ["typical"],
+    }
+    for n in range(4)
+]
+
+Plan = Callable[..., Run]
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Plan:
+    """Plan a run of `triage` on a few cases."""
+    file = tmp_path / "cases.jsonl"
+    (tmp_path / "suite.toml").write_text('[tags]\ntypical = "A usual ticket"\n')
+
+    def make(*, cases: list[dict[str, Any]] = CASES, reuse: bool = True, **values: Any) -> Run:
+        file.write_text("\n".join(map(json.dumps, cases)))
+        feature = registry.get("triage")
+        wanted = {"candidate": "v1", "baseline": None, "repeats": 1, "cap_micro": DOLLAR, **values}
+        suite = suites.load(feature, path=file)
+        return plan.start(plan.Wanted(feature=feature, suite=suite, **wanted), reuse=reuse)
+
+    return make
+
+
+def work(most: int | None = None) -> int:
+    """Run queued jobs as a worker does. Return their number."""
+    jobs = list(Job.objects.filter(status=Status.QUEUED).order_by("run_at")[:most])
+    for job in jobs:
+        job_run.run_feature(job.pk, worker="test")
+    return len(jobs)
+
+
+def driven(run: Run) -> Run:
+    """Drive a run until nothing moves."""
+    driver = Driver(run)
+    while not driver.step().is_complete and run.state == Run.State.RUNNING:
+        work()
+    return run
+
+
+def states(run: Run) -> set[str]:
+    return set(run.samples.values_list("state", flat=True))
+
+
+def test_a_run_scores_each_output_and_its_baseline_without_a_model(planned: Plan) -> None:
+    run = driven(planned(repeats=2))
+    assert states(run) == {"scored"}
+    assert run.samples.filter(arm=plan.CANDIDATE).count() == 8
+    assert run.samples.filter(arm=plan.PLAIN, cost_micro=0).count() == 4
+    sample = run.samples.filter(arm=plan.CANDIDATE).earliest("pk")
+    assert sample.output
+    assert [part["scorer"] for part in sample.parts] == ["schema", "keywords"]
+    assert Attempt.objects.filter(pk__in=sample.attempts, user=None).exists()
+
+
+def test_a_suite_of_four_cases_is_no_evidence(planned: Plan) -> None:
+    found = conclude.conclude(driven(planned()))
+    assert found["decision"] == Decision.NOT_COMPARABLE
+    assert "Evidence needs at least 50" in " ".join(found["reasons"])
+
+
+def test_a_killed_driver_is_replaced_and_no_call_is_made_twice(planned: Plan) -> None:
+    run = planned(baseline="v1")
+    Driver(run).step()
+    work(3)
+    Sample.objects.filter(run=run, state="running").update(state="pending", job=None)  # not stored
+    run = driven(Run.objects.get(pk=run.pk))
+    assert states(run) == {"scored"}
+    assert Job.objects.count() == Attempt.objects.count() == 8
+
+
+def test_a_killed_worker_changes_no_result(planned: Plan) -> None:
+    run = planned()
+    Driver(run).step()
+    rows("aif_claim_run", Job.objects.filter(status="queued").first().pk, "killed", 0.0)  # type: ignore[union-attr]
+    work()
+    lost = Job.objects.get(status=Status.RUNNING)
+    job_run.run_feature(lost.pk, worker="another")
+    run = driven(run)
+    assert states(run) == {"scored"}
+    assert Attempt.objects.count() == 4
+
+
+def test_both_arms_are_called_in_turn(planned: Plan) -> None:
+    run = planned(baseline="v1", repeats=2)
+    arms = [s.arm for s in run.samples.exclude(arm=plan.PLAIN).order_by("pk")]
+    for one, other in zip(arms[::2], arms[1::2], strict=True):
+        assert {one, other} == {plan.CANDIDATE, plan.BASELINE}
+    assert len({arms[n] for n in range(0, len(arms), 2)}) == 2
+
+
+def test_a_case_that_may_never_break_is_repeated_three_times(planned: Plan) -> None:
+    run = planned(cases=[{**CASES[0], "must": True}, *CASES[1:]])
+    repeats = run.samples.filter(arm=plan.CANDIDATE, case="timer-0").count()
+    assert (repeats, run.samples.filter(arm=plan.CANDIDATE).count()) == (3, 6)
+
+
+def test_an_unusable_answer_fails_and_a_fault_of_the_machinery_is_unscored(
+    planned: Plan, sandbox: SandboxServer
+) -> None:
+    run = planned()
+    Driver(run).step()
+    one, two, *_others = Job.objects.order_by("run_at")
+    sandbox.set_faults({"kind": "refusal"})
+    job_run.run_feature(one.pk, worker="test")
+    sandbox.set_faults()
+    Job.objects.filter(pk=two.pk).update(deadline_at="2020-01-01T00:00:00Z")
+    job_run.run_feature(two.pk, worker="test")
+    run = driven(run)
+    found = {s.job: s for s in run.samples.filter(arm=plan.CANDIDATE)}
+    assert (found[one.pk].state, found[one.pk].passed) == ("scored", False)
+    assert found[two.pk].state == "unscored"
+    assert "deadline_exceeded" in found[two.pk].problem
+    verdict = conclude.conclude(run)
+    assert verdict["unscored_share"] == 1 / 4
+    assert verdict["decision"] == Decision.NOT_COMPARABLE
+
+
+def test_outputs_of_another_prompt_are_unscored(planned: Plan) -> None:
+    run = planned()
+    run.arms["candidate"]["hash"] = "0" * 64
+    run.save()
+    run = driven(run)
+    assert run.samples.get(arm=plan.CANDIDATE, case="timer-0").state == "unscored"
+
+
+def test_a_run_stops_at_its_cap_and_continues_with_a_higher_one(planned: Plan) -> None:
+    run = planned()
+    driver = Driver(run)
+    driver.step()
+    work()
+    run.cap_micro = 1
+    Sample.objects.filter(run=run, case="timer-3").update(state="pending", job=None)
+    while run.state == Run.State.RUNNING:
+        driver.step()
+    assert "--max-usd" in run.note
+    run.state, run.cap_micro = Run.State.RUNNING, DOLLAR
+    assert states(driven(run)) == {"scored"}
+
+
+def test_an_estimate_above_the_cap_starts_nothing(planned: Plan) -> None:
+    with pytest.raises(plan.PlanError, match=r"estimated at \$.*--max-usd"):
+        planned(cap_micro=1)
+    assert not Run.objects.exists()
+
+
+def test_no_room_in_the_budget_of_the_day_stops_and_loses_nothing(
+    planned: Plan, settings: Any
+) -> None:
+    run = planned()
+    settings.AIFEATURE = {**settings.AIFEATURE, "EVALS_DAILY_BUDGET_USD": 0}
+    run = driven(run)
+    assert (run.state, states(run)) == ("stopped", {"pending", "scored"})
+    settings.AIFEATURE = {**settings.AIFEATURE, "EVALS_DAILY_BUDGET_USD": 20}
+    run.state = Run.State.RUNNING
+    assert states(driven(run)) == {"scored"}
+
+
+def test_an_identical_baseline_of_today_is_taken(planned: Plan) -> None:
+    conclude.conclude(driven(planned()))
+    run = planned(baseline="v1", candidate="v1")
+    assert run.samples.filter(arm=plan.BASELINE, state="pending").count() == 4, "an A/A run is called"
+    run.kind = Run.Kind.COMPARE
+    assert plan._reusable(run) is not None
+    run.suite_hash = "0" * 64
+    assert plan._reusable(run) is None
+
+
+def test_a_case_that_is_deleted_during_a_run_stays_in_it(planned: Plan, tmp_path: Path) -> None:
+    run = planned()
+    (tmp_path / "cases.jsonl").unlink()
+    run = driven(run)
+    conclude.conclude(run)
+    assert len(conclude.outcomes(run)) == 4
+
+
+def test_new_scorers_are_applied_without_a_call(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = driven(planned())
+    calls = Attempt.objects.count()
+    run.cases["cases"][0]["expected"] = {"keywords": {"all": ["no output has this"]}}
+    run.save()
+    rescore(run)
+    passed = dict(run.samples.filter(arm=plan.CANDIDATE).values_list("case", "passed"))
+    assert passed == {"timer-0": False, "timer-1": True, "timer-2": True, "timer-3": True}
+    assert Attempt.objects.count() == calls
+
+
+def test_runs_of_different_suites_do_not_compare(planned: Plan) -> None:
+    one, other = planned(), planned(cases=CASES[:3])
+    assert conclude.incomparable(one, other)[0] == "They have different suites."
+    for run in (one, other):
+        conclude.conclude(driven(run))
+    assert conclude.incomparable(one, one) == []
