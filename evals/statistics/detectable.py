@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -28,20 +29,24 @@ def smallest_drop_points(
     Return None if not even a drop of 100 points is found.
 
     The observed variance of the differences is the noise. A drop of d makes a random share d of the
-    groups fail, which adds d (1 - d) times the squared loss to the variance. The mean is taken as
-    normal. The tests compare the result with a simulation of the verdict. The rule for `must`
-    cases is left out.
+    groups fail. They lose their noise, and add d (1 - d) times the squared loss to the variance.
+    The observed drop is taken as normal. It is found above a limit at which its own standard error
+    makes it significant, plus half a group for rounding to whole ones. The tests compare the result
+    with a simulation of the verdict. The rule for `must` cases is left out.
     """
     drops = np.arange(1, round(1 / STEP) + 1) * STEP
     sizes = groups.sums(np.ones((1, len(differences))))
     planted = loss**2 * np.square(sizes).sum() / len(differences) ** 2
     noise = float(standard_error(differences, groups)) ** 2
-    error = np.sqrt(noise + drops * (1 - drops) * planted)
+    error = np.sqrt((1 - drops) * (noise + drops * planted))
     freedom = groups.count - 1
-    by_test = t_quantile(1 - rules.alpha, freedom) * error
-    by_drop = np.maximum(
-        loss * rules.drop_points / 100, t_quantile(1 - rules.drop_alpha, freedom) * error
-    )
-    needed = np.minimum(by_test, by_drop) + normal_quantile(rules.wanted_power) * error
-    found = loss * drops >= needed
+
+    def least(alpha: float) -> float:
+        """Return the smallest significant drop, or infinity."""
+        significant = loss * drops >= t_quantile(1 - alpha, freedom) * error
+        return float(drops[np.argmax(significant)]) if significant.any() else math.inf
+
+    limit = min(least(rules.alpha), max(rules.drop_points / 100, least(rules.drop_alpha)))
+    limit += 1 / (2 * groups.count)
+    found = loss * (drops - limit) >= normal_quantile(rules.wanted_power) * error
     return float(drops[np.argmax(found)] * 100) if found.any() else None
