@@ -49,7 +49,7 @@ def _prepare(sender: Any, **_: Any) -> None:
     if not boot.is_fit(boot.database()):
         raise SystemExit(os.EX_CONFIG)
     queues = _queues(sender)
-    if queues & {"llm", "evals"}:
+    if queues & set(dispatch.QUEUES):
         provider.gateway()  # before the first job, because it takes 0.1 s of CPU
     if "control" in queues:
         _dispatcher.start()
@@ -61,9 +61,10 @@ def _prepare(sender: Any, **_: Any) -> None:
 def _begin(sender: Any, **_: Any) -> None:
     worker = sender.controller
     name, queues = _name(worker.hostname), _queues(worker)
-    if "llm" in queues:
-        _runner.start(worker=name, slots=worker.concurrency)
-    for queue in queues - {"llm"}:
+    jobs = next((queue for queue in dispatch.QUEUES if queue in queues), "")
+    if jobs:
+        _runner.start(worker=name, slots=worker.concurrency, queue=jobs)
+    for queue in queues - {jobs}:
         shown = name if queues == {queue} else f"{name}:{queue}"
         worker_context.current().keeper.appear(shown, queue=queue, slots=worker.concurrency)
 

@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 
 RUN_JOB: Final = "llm.run_job"
 USERS: Final = "llm"
-"""The queue of users' jobs. The dispatcher chooses the queue of all others."""
+QUEUES: Final = (USERS, "evals")
+"""The queues of jobs: those of users, and all others (`sql/dispatch.sql`)."""
 
 TASK_NAMES: Final = frozenset({RUN_JOB})
 """All task names sent by this module. A system check compares them with the task registry."""

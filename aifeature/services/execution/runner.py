@@ -20,7 +20,7 @@ from uuid import UUID
 from django.db import Error as DatabaseError
 
 from aifeature.models.functions import is_lock_timeout
-from aifeature.services.dispatch import WorkerAgent
+from aifeature.services.dispatch import USERS, WorkerAgent
 from aifeature.services.execution import job_run, lease, worker_context
 from aifeature.services.execution.worker_context import WorkerContext
 
@@ -63,13 +63,13 @@ class Runner:
         self._stopping = threading.Event()
         self._closed = threading.Event()
 
-    def start(self, *, worker: str, slots: int) -> None:
-        """Start taking jobs, up to `slots` at the same time.
+    def start(self, *, worker: str, slots: int, queue: str = USERS) -> None:
+        """Start taking jobs of a queue, up to `slots` at the same time.
 
         Raises FunctionsAwayError if the functions of the features cannot be run.
         """
         self._context.functions.start(when_away=self._request_stop)
-        self._keeper.appear(worker, queue="llm", slots=slots, when_stuck=self._request_stop)
+        self._keeper.appear(worker, queue=queue, slots=slots, when_stuck=self._request_stop)
         self._agent = WorkerAgent()
         self._agent.start()
 
