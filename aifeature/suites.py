@@ -11,7 +11,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -179,7 +179,8 @@ def load(feature: Feature, *, path: Path | None = None) -> Suite:
     """
     path = path or file(feature.slug)
     try:
-        wrong = list(problems(feature, path=path))
+        sections = feature.sources() if feature.sources else ()
+        wrong = list(problems(feature, sections, path=path))
         if wrong:
             raise SuiteError("\n".join(f"{path.name}:{line}: {problem}" for line, problem in wrong))
         cases = tuple(case for _, case in _cases(feature, path) if isinstance(case, Case))
@@ -193,8 +194,14 @@ def load(feature: Feature, *, path: Path | None = None) -> Suite:
     return Suite(feature.slug, cases, about, hashlib.sha256(canonical.encode()).hexdigest())
 
 
-def problems(feature: Feature, *, path: Path | None = None) -> Iterator[tuple[int, str]]:
-    """Yield the number and a problem of each wrong line. Raises OSError if there is no file."""
+def problems(
+    feature: Feature, sections: Collection[str] | None = None, *, path: Path | None = None
+) -> Iterator[tuple[int, str]]:
+    """Yield the number and a problem of each wrong line.
+
+    `sections` are the ids that the feature's outputs may cite; None: not known, so not checked.
+    Raises OSError if there is no file.
+    """
     path = path or file(feature.slug)
     lines = list(_cases(feature, path))  # before `suite.toml`: its absence is the main problem
     try:
@@ -209,6 +216,8 @@ def problems(feature: Feature, *, path: Path | None = None) -> Iterator[tuple[in
             yield number, case
             continue
         yield from ((number, problem) for problem in _misfits(feature, case, about))
+        if sections is not None:
+            yield from ((number, problem) for problem in _uncited(case.expected, sections))
         if case.id in ids:
             yield number, f"id: {case.id!r} is the id of an earlier line"
         ids.add(case.id)
@@ -279,7 +288,6 @@ def _misfits(feature: Feature, case: Case, about: About) -> Iterator[str]:
         "expected.custom: %r is no function of the feature's suite": (
             expected.custom.keys() - (suite.functions if suite else {}).keys()
         ),
-        "expected.citations: there is no section %r": _unknown_sections(feature, expected),
     }
     for text, names in unknown.items():
         yield from (text % name for name in sorted(names))
@@ -289,11 +297,11 @@ def _misfits(feature: Feature, case: Case, about: About) -> Iterator[str]:
         yield f"expected.reference: {ABOUT} has no criteria for a judge"
 
 
-def _unknown_sections(feature: Feature, expected: Expected) -> set[str]:
-    if expected.citations is None:
-        return set()
-    sources: Mapping[str, Any] = feature.sources() if feature.sources else {}
-    return {*expected.citations.all, *expected.citations.any} - sources.keys()
+def _uncited(expected: Expected, sections: Collection[str]) -> Iterator[str]:
+    cited = expected.citations or Citations()
+    for each in (*cited.all, *cited.any):
+        if each not in sections:
+            yield f"expected.citations: the feature has no section {each!r}"
 
 
 def _wrong_values(feature: Feature, name: str, value: Any) -> Iterator[str]:

@@ -188,7 +188,9 @@ def test_no_room_in_the_budget_of_the_day_stops_and_loses_nothing(
 def test_an_identical_baseline_of_today_is_taken(planned: Plan) -> None:
     conclude.conclude(driven(planned()))
     run = planned(baseline="v1", candidate="v1")
-    assert run.samples.filter(arm=plan.BASELINE, state="pending").count() == 4, "an A/A run is called"
+    assert run.samples.filter(arm=plan.BASELINE, state="pending").count() == 4, (
+        "an A/A run is called"
+    )
     run.kind = Run.Kind.COMPARE
     assert plan._reusable(run) is not None
     run.suite_hash = "0" * 64
