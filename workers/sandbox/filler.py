@@ -24,6 +24,8 @@ _LIMITS = re.compile(r"\{(?:\w+: [^{}]*)\}\s*$")
 _FOUND_IN_TEXT = 20
 """Matches of a pattern in the source that are tried."""
 
+_NAMES_ANOTHER = re.compile(r"\bname of\b.*\bas given\b", re.IGNORECASE)
+
 Place = tuple[int, int]
 """Index and length of the list that a value is in."""
 
@@ -119,7 +121,8 @@ class Filler:
         if depth >= MAX_DEPTH:
             count = least
         found = self._items(item, name, description, count, depth)
-        found = found[: count if most is None else most]
+        whole = len(self._reading.named) if _name_of_another(item) else count
+        found = found[: whole if most is None else most]
         unique = bool(schema.get("uniqueItems"))
         if unique:
             found = [value for i, value in enumerate(found) if value not in found[:i]]
@@ -133,6 +136,14 @@ class Filler:
     def _items(
         self, item: dict[str, Any], name: str, description: str, count: int, depth: int
     ) -> list[Any]:
+        if key := _name_of_another(item):
+            named = self._reading.named
+            inner = {**item, "description": item.get("description") or description}
+            values = [
+                self._value(inner, name, depth + 1, (i, len(named))) for i in range(len(named))
+            ]
+            if named and all(isinstance(value, dict) for value in values):
+                return [{**value, key: given} for value, given in zip(values, named, strict=True)]
         if "enum" in item or "const" in item:
             return self._labels(item, name, description, count)
         about = _without_limits(description)
@@ -194,6 +205,15 @@ class Filler:
             cut = texts.clip(value, most)
             value = cut if len(cut) >= least else value[:most]
         return value
+
+
+def _name_of_another(item: Schema) -> str:
+    """Return the property of a list's items that names one of the objects in the prompt."""
+    for name, inner in item.get("properties", {}).items():
+        about = str(inner.get("description", "")) if isinstance(inner, Mapping) else ""
+        if _NAMES_ANOTHER.search(about):
+            return str(name)
+    return ""
 
 
 def _without_limits(description: str) -> str:

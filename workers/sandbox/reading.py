@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from functools import cached_property
 
@@ -30,6 +32,8 @@ UNKNOWN = {
 """The answer to a question without one, by its language. Others get the English one."""
 
 SPARSE = "The text holds too little to summarise."
+
+_JSON = json.JSONDecoder()
 
 MAX_INSTRUCTIONS = 20_000
 """Characters of instructions that are searched for cues."""
@@ -60,6 +64,20 @@ class Reading:
     def judgement(self) -> Judgement:
         """Return the judgement of the candidate by its source."""
         return judge(self.candidate, self.source, self.prompt.reference)
+
+    @cached_property
+    def named(self) -> list[str]:
+        """Return the names of the objects, such as criteria, in a list that the prompt gives."""
+        text = self.prompt.instructions[:MAX_INSTRUCTIONS]
+        for start in re.finditer(r"\[\s*\{", text):
+            try:
+                found, _ = _JSON.raw_decode(text, start.start())
+            except ValueError:
+                continue
+            names = [each.get("name") for each in found if isinstance(each, dict)]
+            if len(names) == len(found) and all(isinstance(name, str) for name in names):
+                return names
+        return []
 
     @cached_property
     def harms(self) -> list[str]:
