@@ -1,0 +1,85 @@
+"""The summary of a run for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.db.models import Sum
+
+from evals.harness import costs, plan
+from evals.models import Run
+from evals.report import words
+
+
+def summary(run: Run, verdict: Mapping[str, Any], *, against: str | None = None) -> list[str]:
+    """Return the verdict of a run and the figures that led to it, a line each.
+
+    Args:
+        run: The run of the candidate.
+        verdict: The verdict as it is stored. `plain_rate` and `gate` may be absent.
+        against: Version of the baseline, if the verdict compares with another run's candidate.
+    """
+    spent = run.samples.aggregate(spent=Sum("cost_micro"))["spent"] or 0
+    return list(lines(run, verdict, spent_micro=spent, against=against))
+
+
+def lines(
+    run: Run, verdict: Mapping[str, Any], *, spent_micro: int, against: str | None = None
+) -> Iterator[str]:
+    yield words.headline(run, verdict, against=against)
+    yield from (f"  {reason}" for reason in verdict["reasons"])
+    yield from _rates(run, verdict, against)
+    yield from _comparison(verdict)
+    if verdict["must_broken"]:
+        yield f"Must cases broken: {', '.join(verdict['must_broken'])}"
+    if churn := words.churn(verdict):
+        yield f"Both passes and failures: {churn}"
+    if differing := words.differing(verdict["tags"]):
+        found = "; ".join(map(words.tag_difference, differing))
+        yield f"Tags that differ, corrected by Holm: {found}"
+    if verdict["unscored_share"]:
+        yield f"Unscored: {words.percent(verdict['unscored_share'])} of repeats"
+    if distance := words.over_plain(verdict):
+        yield f"The candidate {distance}"
+    yield (
+        f"Spent: {costs.dollars(spent_micro)} (estimated {costs.dollars(run.estimate_micro)},"
+        f" at most {costs.dollars(run.cap_micro)})"
+    )
+    if gate := verdict.get("gate"):
+        yield f"The gate {gate['badge']}"
+    if run.provider == "sandbox":
+        yield words.SANDBOX
+
+
+def _rates(run: Run, verdict: Mapping[str, Any], against: str | None) -> Iterator[str]:
+    named = {
+        plan.CANDIDATE: run.arms[plan.CANDIDATE]["version"],
+        plan.BASELINE: against or run.arms.get(plan.BASELINE, {}).get("version", ""),
+    }
+    for arm, version in named.items():
+        if figures := verdict[arm]:
+            rate, interval = words.percent(figures["rate"]), words.span(figures["interval"])
+            yield f"{arm.capitalize()} {version}: {rate} ({interval})"
+
+
+def _comparison(verdict: Mapping[str, Any]) -> Iterator[str]:
+    if (difference := verdict["difference_points"]) is not None:
+        interval = verdict["difference_interval"]
+        span = (
+            f" ({words.points(interval['low'])} to {words.points(interval['high'])})"
+            if interval
+            else ""
+        )
+        tested = (
+            f"; {verdict['test']}: {words.p_value(verdict['p'])}" if _is_tested(verdict) else ""
+        )
+        yield f"Difference: {words.points(difference)} points{span}{tested}"
+    if (score := verdict["score_difference"]) is not None:
+        yield f"Difference of the mean score: {score:+.3f}"
+    if (drop := verdict["smallest_drop_points"]) is not None:
+        yield f"Smallest drop seen with 90 % power: {drop:.1f} points"
+
+
+def _is_tested(verdict: Mapping[str, Any]) -> bool:
+    return verdict["test"] is not None and verdict["p"] is not None

@@ -1,0 +1,113 @@
+"""Figures and verdicts in words, for the page and the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from evals.harness import plan
+from evals.models import Run
+
+SANDBOX: Final = (
+    "The sandbox provider answered. The figures are about the machinery, and not about the quality"
+    " of a prompt."
+)
+
+ITSELF: Final = "itself"
+
+ALPHA: Final = 0.05
+"""Corrected p value below which a tag is shown as different. Tags never decide."""
+
+
+def percent(share: float) -> str:
+    return f"{share:.1%}"
+
+
+def span(interval: Mapping[str, float]) -> str:
+    """Return an interval of shares, such as `83.1% to 94.5%`."""
+    return f"{percent(interval['low'])} to {percent(interval['high'])}"
+
+
+def points(value: float) -> str:
+    """Return percentage points with their sign, such as `-12.0` or `+3.1`."""
+    rounded = round(value, 1)
+    return f"{rounded:+.1f}" if rounded else "0.0"
+
+
+def p_value(p: float) -> str:
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"  # noqa: PLR2004 (the last digit)
+
+
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as `1 case` or `1,200 cases`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def versions(run: Run, *, against: str | None = None) -> str:
+    """Return the compared prompts, such as `answer v2 against v1`."""
+    candidate = f"{run.feature} {run.arms[plan.CANDIDATE]['version']}"
+    baseline = _baseline(run, against)
+    return f"{candidate} against {baseline}" if baseline else candidate
+
+
+def _baseline(run: Run, against: str | None) -> str | None:
+    if against is None and run.kind == Run.Kind.SAME:
+        return ITSELF
+    return against or run.arms.get(plan.BASELINE, {}).get("version")
+
+
+def headline(run: Run, verdict: Mapping[str, Any] | None, *, against: str | None = None) -> str:
+    """Return the verdict as a sentence after a word and a colon.
+
+    Without a verdict the sentence names the state of the run.
+    """
+    candidate = f"{run.feature} {run.arms[plan.CANDIDATE]['version']}"
+    baseline = _baseline(run, against)
+    compared = versions(run, against=against)
+    if verdict is None:
+        return f"Not finished: there is no verdict on {compared} yet."
+    sentences = {
+        "pass": f"Pass: {candidate} shows no regression against {baseline}.",
+        "regression": f"Regression: {candidate} must not replace {baseline}.",
+        "not comparable": f"Not comparable: there is no verdict on {compared}.",
+    }
+    if baseline is None:
+        sentences["pass"] = f"Pass: {candidate} reaches its floor."
+        sentences["regression"] = f"Regression: {candidate} does not reach its floor."
+    elif baseline == ITSELF:
+        sentences["regression"] = f"Regression: {compared}. This verdict is a false alarm."
+    return sentences[verdict["decision"]]
+
+
+def tag_difference(tag: Mapping[str, Any]) -> str:
+    """Return the result of a tag, such as `refunds -25.0 points in 12 cases (p = 0.0120)`."""
+    return (
+        f"{tag['tag']} {points(tag['difference_points'])} points in"
+        f" {count(tag['cases'], 'case')} ({p_value(tag['p_holm'])})"
+    )
+
+
+def differing(tags: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the tags whose corrected p value is small, the largest drop first."""
+    found = [tag for tag in tags if tag["p_holm"] is not None and tag["p_holm"] < ALPHA]
+    return sorted(found, key=lambda tag: float(tag["difference_points"]))
+
+
+def over_plain(verdict: Mapping[str, Any]) -> str | None:
+    """Return the candidate's distance to the plain answer, such as `beats plain by 31 points`."""
+    plain, candidate = verdict.get("plain_rate"), verdict["candidate"]
+    if plain is None or candidate is None:
+        return None
+    ahead = (candidate["rate"] - plain) * 100
+    verb = "beats plain" if ahead >= 0 else "is behind plain"
+    return f"{verb} by {abs(ahead):.0f} points ({percent(plain)})"
+
+
+def churn(verdict: Mapping[str, Any]) -> str | None:
+    """Return the share of cases with passes and failures in each arm; None without repeats."""
+    known = [
+        f"{percent(verdict[arm]['churn'])} of cases in the {arm}"
+        for arm in (plan.CANDIDATE, plan.BASELINE)
+        if verdict[arm] and verdict[arm]["churn"] is not None
+    ]
+    return ", ".join(known) or None
