@@ -141,6 +141,11 @@ class Histogram:
     counts: Mapping[str, tuple[int, ...]]
     """By arm: the number of outputs with each score from 1 to 5."""
 
+    @property
+    def peak(self) -> float:
+        """The largest share of one score among the outputs of an arm."""
+        return max(max(counts) / sum(counts) for counts in self.counts.values())
+
     def mean(self, arm: str) -> float:
         counts = self.counts[arm]
         return sum(score * number for score, number in enumerate(counts, 1)) / sum(counts)

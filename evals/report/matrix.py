@@ -22,6 +22,7 @@ ROLES: Final = {
     plan.FRESH: "again",
     plan.PLAIN: "plain",
 }
+OTHER: Final = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Row:
     cells: Mapping[str, Cell]
     change: float | None
     """Candidate minus baseline of the share of passes. None without both."""
+    score_change: float | None
     states: tuple[str, ...]
     """The filters that show it."""
 
@@ -90,7 +92,7 @@ def columns(run: Run, samples: Iterable[Sample]) -> tuple[Column, ...]:
         if arm in present:
             owner = plan.CANDIDATE if arm == plan.FRESH else arm
             version = run.arms.get(owner, {}).get("version")
-            role = ROLES.get(arm, arm)
+            role = ROLES.get(arm, OTHER)
             found.append(Column(arm, version or role, role if version else "no model"))
     return tuple(found)
 
@@ -107,12 +109,14 @@ def rows(cases: Sequence[Case], samples: Iterable[Sample]) -> tuple[Row, ...]:
 def _row(case: Case, arms: Mapping[str, Sequence[Sample]]) -> Row:
     cells = {arm: _cell(samples) for arm, samples in arms.items()}
     candidate, baseline = cells.get(plan.CANDIDATE, EMPTY), cells.get(plan.BASELINE, EMPTY)
-    change = (
-        None
-        if candidate.share is None or baseline.share is None
-        else candidate.share - baseline.share
-    )
-    return Row(case, cells, change, tuple(_states(case, candidate, baseline, change)))
+    change = _difference(candidate.share, baseline.share)
+    score_change = _difference(candidate.score, baseline.score)
+    states = tuple(_states(case, candidate, baseline, change))
+    return Row(case, cells, change, score_change, states)
+
+
+def _difference(value: float | None, before: float | None) -> float | None:
+    return None if value is None or before is None else value - before
 
 
 def _cell(samples: Sequence[Sample]) -> Cell:
@@ -142,11 +146,14 @@ def _states(case: Case, candidate: Cell, baseline: Cell, change: float | None) -
         yield "held_out"
 
 
-def _order(row: Row) -> tuple[bool, float, bool, float, float]:
+def _order(row: Row) -> tuple[bool, float, float, bool, float]:
     """Return the place of a row. Ties are in the order of the suite."""
     change = row.change or 0.0
-    candidate = row.cells.get(plan.CANDIDATE, EMPTY)
-    baseline = row.cells.get(plan.BASELINE, EMPTY)
-    share = 1.0 if candidate.share is None else candidate.share
-    by_score = (candidate.score or 0.0) - (baseline.score or 0.0)
-    return not (row.case.must and change < 0), change, not row.case.must, share, by_score
+    share = row.cells.get(plan.CANDIDATE, EMPTY).share
+    return (
+        not (row.case.must and change < 0),
+        change,
+        1.0 if share is None else share,
+        not row.case.must,
+        row.score_change or 0.0,
+    )

@@ -35,6 +35,8 @@ FILTERS: Final = {
     "all": "All",
 }
 
+COMPARED: Final = (plan.CANDIDATE, plan.BASELINE)
+
 STEP: Final = 10
 """Distance between two marks of an axis, in points."""
 
@@ -84,6 +86,7 @@ def html(run: Run, samples: Sequence[Sample]) -> str:
             prompts=_prompts(run),
             costs=list(figures.costs(columns, samples, run.arms)),
             contents=contents.pack(cases, samples),
+            alpha=words.ALPHA,
             is_judged=bool(about.criteria),
             written=datetime.now(UTC),
             style=style,
@@ -192,12 +195,12 @@ def _axis(run: Run, floor: float | None) -> Axis | None:
         return None
     arms = {arm: verdict[arm] for arm in (plan.BASELINE, plan.CANDIDATE) if verdict[arm]}
     plain = verdict.get("plain_rate")
-    values = [figures["interval"]["low"] for figures in arms.values()]
-    values += [each for each in (plain, floor) if each is not None]
-    start = max(0, math.floor((min(values) * 100 - 1) / STEP) * STEP)
+    lows: list[float] = [each["interval"]["low"] for each in arms.values()]
+    lows += [each for each in (plain, floor) if each is not None]
+    start = max(0, math.floor((min(lows) * 100 - 1) / STEP) * STEP)
 
     def place(share: float) -> float:
-        return round((share * 100 - start) / (100 - start) * 100, 2)
+        return round(100 * (share * 100 - start) / (100 - start), 2)
 
     marks = [
         Mark(
@@ -248,22 +251,22 @@ def _verdict_facts(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]
     if (score := verdict["score_difference"]) is not None:
         yield "Mean score", f"{score:+.3f}", "candidate minus baseline, from 0 to 1"
     if (drop := verdict["smallest_drop_points"]) is not None:
-        yield "Smallest drop seen", f"{drop:.1f} points", "with 90 % power"
+        yield "Smallest drop seen", f"{drop:.1f} points", "with 90% power"
     if verdict["must_broken"]:
         broken = verdict["must_broken"]
         yield "Must cases broken", str(len(broken)), ", ".join(broken)
-    if churn := words.churn(verdict):
-        first, _, rest = churn.partition(" of cases in the ")
-        yield "Flaky cases", first, rest.replace(" of cases in the", " in the")
+    flaky = [verdict[arm]["churn"] if verdict[arm] else None for arm in COMPARED]
+    if flaky[0] is not None:
+        remark = "" if flaky[1] is None else f", {words.percent(flaky[1])} in the baseline"
+        yield "Flaky cases", words.percent(flaky[0]), f"in the candidate{remark}"
     yield (
         "Evidence",
         words.count(verdict["cases"], "case"),
         f"{words.count(verdict['groups'], 'group')}, {words.count(verdict['repeats'], 'repeat')}",
     )
-    if distance := words.over_plain(verdict):
-        verb, _, rest = distance.partition(" by ")
-        value, _, rate = rest.partition(" (")
-        yield ("Plain answer", value, f"{verb}, which passes {rate.rstrip(')')}")
+    if (ahead := words.points_over_plain(verdict)) is not None:
+        remark = f"which passes {words.percent(verdict['plain_rate'])}"
+        yield "Above the plain answer", f"{words.points(ahead)} points", remark
     if verdict["unscored_share"]:
         yield "Unscored", words.percent(verdict["unscored_share"]), "of repeats"
 

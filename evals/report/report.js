@@ -25,14 +25,17 @@
     return found;
   }
 
-  function text(value) {
+  /** Return a JSON value as text. A list in a list holds alternatives. */
+  function text(value, isInList = false) {
     if (typeof value === "string") return value;
     if (value === null || typeof value !== "object") return JSON.stringify(value);
-    if (Array.isArray(value)) {
-      const apart = value.some((each) => each !== null && typeof each === "object") ? "\n\n" : "\n";
-      return value.map((each) => (apart === "\n" ? "• " : "") + text(each)).join(apart);
+    if (!Array.isArray(value)) {
+      return Object.entries(value).map(([name, each]) => `${name}:${Array.isArray(each) ? "\n" : " "}${text(each)}`).join("\n");
     }
-    return Object.entries(value).map(([name, each]) => `${name}:${Array.isArray(each) ? "\n" : " "}${text(each)}`).join("\n");
+    if (value.some((each) => each !== null && typeof each === "object" && !Array.isArray(each))) {
+      return value.map((each) => text(each, true)).join("\n\n");
+    }
+    return isInList ? value.map((each) => text(each, true)).join(" or ") : value.map((each) => `• ${text(each, true)}`).join("\n");
   }
 
   function shown(value) {

@@ -40,8 +40,10 @@ def lines(
         yield f"Tags that differ, corrected by Holm: {found}"
     if verdict["unscored_share"]:
         yield f"Unscored: {words.percent(verdict['unscored_share'])} of repeats"
-    if distance := words.over_plain(verdict):
-        yield f"The candidate {distance}"
+    if (ahead := words.points_over_plain(verdict)) is not None:
+        verb = "beats" if ahead >= 0 else "is behind"
+        plain = words.percent(verdict["plain_rate"])
+        yield f"The candidate {verb} plain by {abs(ahead):.0f} points ({plain})"
     yield (
         f"Spent: {costs.dollars(spent_micro)} (estimated {costs.dollars(run.estimate_micro)},"
         f" at most {costs.dollars(run.cap_micro)})"
@@ -78,7 +80,7 @@ def _comparison(verdict: Mapping[str, Any]) -> Iterator[str]:
     if (score := verdict["score_difference"]) is not None:
         yield f"Difference of the mean score: {score:+.3f}"
     if (drop := verdict["smallest_drop_points"]) is not None:
-        yield f"Smallest drop seen with 90 % power: {drop:.1f} points"
+        yield f"Smallest drop seen with 90% power: {drop:.1f} points"
 
 
 def _is_tested(verdict: Mapping[str, Any]) -> bool:

@@ -35,7 +35,10 @@ def points(value: float) -> str:
 
 
 def p_value(p: float) -> str:
-    return "p < 0.0001" if p < 0.0001 else f"p = {p:.4f}"  # noqa: PLR2004 (the last digit)
+    """Return a p value with four decimals, or with two from 0.1."""
+    if p < 0.0001:  # noqa: PLR2004 (the last digit)
+        return "p < 0.0001"
+    return f"p = {p:.4f}" if p < 0.1 else f"p = {p:.2f}"  # noqa: PLR2004 (no test is near)
 
 
 def count(number: int, noun: str) -> str:
@@ -93,14 +96,10 @@ def differing(tags: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda tag: float(tag["difference_points"]))
 
 
-def over_plain(verdict: Mapping[str, Any]) -> str | None:
-    """Return the candidate's distance to the plain answer, such as `beats plain by 31 points`."""
+def points_over_plain(verdict: Mapping[str, Any]) -> float | None:
+    """Return the candidate's pass rate minus that of the plain answer, in points."""
     plain, candidate = verdict.get("plain_rate"), verdict["candidate"]
-    if plain is None or candidate is None:
-        return None
-    ahead = (candidate["rate"] - plain) * 100
-    verb = "beats plain" if ahead >= 0 else "is behind plain"
-    return f"{verb} by {abs(ahead):.0f} points ({percent(plain)})"
+    return None if plain is None or candidate is None else float(candidate["rate"] - plain) * 100
 
 
 def churn(verdict: Mapping[str, Any]) -> str | None:
