@@ -71,7 +71,7 @@ def html(run: Run, samples: Sequence[Sample]) -> str:
             verdict=run.verdict,
             headline=words.headline(run, run.verdict),
             versions=words.versions(run),
-            is_sandbox=run.provider == "sandbox",
+            sandbox=words.SANDBOX if run.provider == "sandbox" else "",
             warnings=list(_warnings(run, rows)),
             axis=_axis(run, suite.floor if suite else None),
             facts=list(_facts(run, samples)),
@@ -193,7 +193,7 @@ def _axis(run: Run, floor: float | None) -> Axis | None:
     verdict = run.verdict
     if verdict is None or not verdict["candidate"]:
         return None
-    arms = {arm: verdict[arm] for arm in (plan.BASELINE, plan.CANDIDATE) if verdict[arm]}
+    arms = {arm: verdict[arm] for arm in reversed(COMPARED) if verdict[arm]}
     plain = verdict.get("plain_rate")
     lows: list[float] = [each["interval"]["low"] for each in arms.values()]
     lows += [each for each in (plain, floor) if each is not None]
