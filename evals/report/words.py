@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from evals.harness import plan
 from evals.models import Run
+from evals.statistics.findings import p_value
 
 SANDBOX: Final = (
     "The sandbox provider answered. The figures are about the machinery, and not about the quality"
@@ -32,13 +33,6 @@ def points(value: float) -> str:
     """Return percentage points with their sign, such as `-12.0` or `+3.1`."""
     rounded = round(value, 1)
     return f"{rounded:+.1f}" if rounded else "0.0"
-
-
-def p_value(p: float) -> str:
-    """Return a p value with four decimals, or with two from 0.1."""
-    if p < 0.0001:  # noqa: PLR2004 (the last digit)
-        return "p < 0.0001"
-    return f"p = {p:.4f}" if p < 0.1 else f"p = {p:.2f}"  # noqa: PLR2004 (no test is near)
 
 
 def count(number: int, noun: str) -> str:

@@ -34,13 +34,20 @@ def too_few(comparison: Comparison | None, rules: Rules) -> Iterator[str]:
         )
 
 
+def p_value(p: float) -> str:
+    """Return a p value in words: four decimals, two from 0.1."""
+    if p < 0.0001:  # noqa: PLR2004 (the last digit)
+        return "p < 0.0001"
+    return f"p = {p:.4f}" if p < 0.1 else f"p = {p:.2f}"  # noqa: PLR2004 (no test is near)
+
+
 def regressed(comparison: Comparison, rules: Rules) -> Iterator[str]:
     """Return which limits of the test and of the drop are exceeded."""
     p = comparison.p
     if p is None:
         return
     if p < rules.alpha:
-        yield f"The candidate is worse: p = {p:.4f}, below {rules.alpha:g}."
+        yield f"The candidate is worse: {p_value(p)}, below {rules.alpha:g}."
     if _dropped(comparison, rules) and p < rules.drop_alpha:
         yield (
             f"The pass rate dropped by {-comparison.points:.1f} points. "
