@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -209,8 +209,9 @@ class Suite(_Frozen):
     """Output fields in which keywords are searched. The first one is the main text, for its length
     and language. Empty: all fields with text, in order."""
 
-    floor: float = Field(gt=0, le=1)
-    """Least share of cases to pass before the feature is opened; set before tuning."""
+    floors: Mapping[Literal["anthropic", "sandbox"], float]
+    """Least share of cases to pass, by provider; set before tuning. The sandbox's proves that the
+    machinery works, and nothing about a model."""
 
     least_score: float = Field(default=4.0, ge=1, le=5)
     """Least mean of the judge's scores with which a case passes. A criterion below 3 fails it."""

@@ -7,27 +7,31 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any, Final
+
+from django.db import transaction
 
 from aifeature import prompts, registry, suites
 from aifeature.money import MICRO_PER_USD
 from aifeature.services import controls
 from aifeature.spec import Feature
 from evals import report, suite_checks
-from evals.harness import conclude, costs, plan
-from evals.harness.drive import Driver, Progress, rescore
+from evals.harness import conclude, costs, plan, repeats
+from evals.harness.drive import Driver, reopen
 from evals.models import Run, Sample
+from evals.progress import Bar
+from evals.report import words
+from evals.statistics import power
 from evals.statistics.verdict import Decision
 
 POLL_S: Final = 0.3
 WRONG: Final = 2
 UNFINISHED: Final = 3
-REPEATS: Final = 3
 AA_REPEATS: Final = 5
 CAP_USD: Final = Decimal(5)
-WIDTH: Final = 30
 
 
 class UsageError(Exception):
@@ -51,78 +55,115 @@ def main(arguments: Sequence[str]) -> int:
 def _run(options: argparse.Namespace) -> int:
     if options.resume:
         run = _found(options.resume)
-        _reopen(run, options)
-        return _driven(run)
+        if not reopen(run, cap_micro=int(options.max_usd * MICRO_PER_USD)):
+            raise UsageError(
+                f"All samples of the run {run.pk} are scored. `report {run.pk}` shows them."
+            )
+        return _driven([run])
     slugs = options.features or [slug for slug, f in registry.all_features().items() if f.suite]
-    codes = []
+    if options.suite and len(slugs) > 1:
+        raise UsageError("--suite goes with one feature: name it.")
+    wanted = []
     for slug in slugs:
         feature = _feature(slug)
         candidate = options.prompt or prompts.versions(slug)[-1]
         active = controls.prompt_version(feature)
         against = options.against or (active if active != candidate else None)
-        codes.append(_started(feature, candidate, against, options))
-    return max(codes, default=0)
+        wanted.append(_wanted(feature, candidate, against, options))
+    return _driven(_started(wanted, options))
 
 
 def _aa(options: argparse.Namespace) -> int:
     feature = _feature(options.feature)
     version = options.prompt or controls.prompt_version(feature)
-    return _started(feature, version, version, options)
+    return _driven(_started([_wanted(feature, version, version, options)], options))
 
 
-def _started(
+def _wanted(
     feature: Feature, candidate: str, baseline: str | None, options: argparse.Namespace
-) -> int:
+) -> plan.Wanted:
     suite = suites.load(feature, path=options.suite)
     if problems := suite_checks.problems(feature, suite):
         raise UsageError("\n".join(problems))
+    cap_micro = int(options.max_usd * MICRO_PER_USD)
     wanted = plan.Wanted(
         feature=feature,
         candidate=candidate,
         baseline=baseline,
-        repeats=options.repeats,
-        cap_micro=int(options.max_usd * MICRO_PER_USD),
+        repeats=options.repeats or repeats.UNKNOWN,
+        cap_micro=cap_micro,
         suite=suite,
     )
-    run = plan.start(wanted, reuse=not options.no_reuse)
-    against = f" against {baseline}" if baseline else ""
-    print(
-        f"{feature.slug} {candidate}{against}: {len(suite.cases)} cases, {run.repeats} repeats,"
-        f" {run.samples.filter(state=Sample.State.PENDING).count()} calls to make,"
-        f" about {costs.dollars(run.estimate_micro)}"
-        f" (at most {costs.dollars(run.cap_micro)}). Run {run.pk}"
-    )
-    return _driven(run)
+    return wanted if options.repeats else _with_repeats(wanted, reuse=not options.no_reuse)
 
 
-def _reopen(run: Run, options: argparse.Namespace) -> None:
-    """Continue a run: unscored samples are tried again, under new keys."""
-    if run.state == Run.State.ENDED:
-        raise UsageError(f"The run {run.pk} has ended. `report {run.pk}` shows it.")
-    run.state, run.note = Run.State.RUNNING, ""
-    run.cap_micro = max(run.cap_micro, int(options.max_usd * MICRO_PER_USD))
-    run.save(update_fields=["state", "note", "cap_micro"])
+def _with_repeats(wanted: plan.Wanted, *, reuse: bool) -> plan.Wanted:
+    """Return the wanted run with as many repeats as its answers need, and print why."""
+    choice = repeats.choose(wanted.feature, wanted.suite)
+    chosen = replace(wanted, repeats=choice.repeats)
+    for rates in choice.rates:
+        price = plan.price_micro(replace(wanted, repeats=rates.repeats), reuse=reuse)
+        mark = "  <- chosen" if rates.repeats == choice.repeats else ""
+        print(
+            f"  {words.count(rates.repeats, 'repeat')}, about {costs.dollars(price)}:"
+            f" {power.badge(rates)}{mark}"
+        )
+    if not choice.is_enough:
+        print("  More repeats do not help: the suite needs more independent cases.")
+    return chosen
 
 
-def _driven(run: Run, *, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Drive a run to its end and print its verdict."""
-    driver, bar = Driver(run), _Bar(run)
-    while True:
-        progress = driver.step()
-        bar.show(progress)
-        run.refresh_from_db(fields=["state", "note"])
-        if progress.is_complete and not driver.add_fresh(_without_fresh(run)):
-            break
-        if run.state == Run.State.STOPPED:
-            bar.end()
-            print(f"The run {run.pk} has stopped: {run.note}", file=sys.stderr)
-            return UNFINISHED
-        sleep(POLL_S)
+def _started(all_wanted: Sequence[plan.Wanted], options: argparse.Namespace) -> list[Run]:
+    """Store the runs, all or none, and print their prices."""
+    with transaction.atomic():
+        runs = [plan.start(wanted, reuse=not options.no_reuse) for wanted in all_wanted]
+    for run in runs:
+        to_do = run.samples.filter(state=Sample.State.PENDING).exclude(arm=plan.PLAIN).count()
+        cases = words.count(len(run.cases["cases"]), "case")
+        print(
+            f"{words.versions(run)}: {cases}, {words.count(run.repeats, 'repeat')},"
+            f" {words.count(to_do, 'call')} to make, about {costs.dollars(run.estimate_micro)}"
+            f" (at most {costs.dollars(run.cap_micro)}). Run {run.pk}"
+        )
+    return runs
+
+
+def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Drive runs to their ends side by side, print their verdicts, and return the exit code."""
+    bar = Bar([run.feature for run in runs])
+    drivers = [Driver(run) for run in runs]
+    while drivers:
+        drivers = [driver for driver in drivers if _is_under_way(driver, bar)]
+        bar.show()
+        if drivers:
+            sleep(POLL_S)
     bar.end()
+    return _worst([_ended(run) for run in runs])
+
+
+def _is_under_way(driver: Driver, bar: Bar) -> bool:
+    progress = driver.step()
+    run = driver.run
+    bar.set(run.feature, progress)
+    run.refresh_from_db(fields=["state", "note"])
+    if progress.is_complete:
+        return bool(driver.add_fresh(_without_fresh(run)))
+    return run.state != Run.State.STOPPED
+
+
+def _ended(run: Run) -> int:
+    """Print the end of a run, and return its exit code."""
+    if run.state == Run.State.STOPPED:
+        print(f"The run {run.pk} of {run.feature} has stopped: {run.note}", file=sys.stderr)
+        return UNFINISHED
     found = conclude.conclude(run)
-    file = report.write(run)
-    _print(run, found, file)
+    _print(run, found, report.write(run))
     return conclude.EXIT[Decision(found["decision"])]
+
+
+def _worst(codes: Sequence[int]) -> int:
+    """Return the exit code of several runs: a regression counts more than a missing verdict."""
+    return next((code for code in (1, *sorted(codes, reverse=True)) if code in codes), 0)
 
 
 def _without_fresh(run: Run) -> list[str]:
@@ -131,8 +172,8 @@ def _without_fresh(run: Run) -> list[str]:
     return [case for case in conclude.doubtful(run) if case not in known]
 
 
-def _print(run: Run, found: dict[str, Any], file: Path) -> None:
-    for line in report.summary(run, found):
+def _print(run: Run, found: dict[str, Any], file: Path, *, against: str | None = None) -> None:
+    for line in report.summary(run, found, against=against):
         print(line)
     print(f"Report: {file}")
     print(f"Pass rate: {found['candidate']['rate']:.1%}" if found["candidate"] else "No pass rate.")
@@ -144,7 +185,7 @@ def _compare(options: argparse.Namespace) -> int:
         print("\n".join(problems), file=sys.stderr)
         return UNFINISHED
     found = conclude.as_json(conclude.verdict(run, baseline=baseline))
-    for line in report.summary(run, found):
+    for line in report.summary(run, found, against=baseline.arms[plan.CANDIDATE]["version"]):
         print(line)
     return conclude.EXIT[Decision(found["decision"])]
 
@@ -156,8 +197,10 @@ def _report(options: argparse.Namespace) -> int:
 
 def _rescore(options: argparse.Namespace) -> int:
     run = _found(options.run)
-    rescore(run)
-    run.scorer_hash = plan.scorer_hash()
+    if run.state != Run.State.ENDED:
+        raise UsageError(f"The run {run.pk} has not ended. `run --resume {run.pk}` continues it.")
+    Driver(run).rescore()
+    run.scorer_hash = plan.scorer_hash(registry.get(run.feature))
     run.save(update_fields=["scorer_hash"])
     found = conclude.conclude(run)
     _print(run, found, report.write(run))
@@ -243,38 +286,6 @@ def _usd(text: str) -> Decimal:
     return found
 
 
-class _Bar:
-    """A progress bar on standard error; lines without a terminal."""
-
-    def __init__(self, run: Run) -> None:
-        self._name = run.feature
-        self._began = time.monotonic()
-        self._shown = -1
-
-    def show(self, progress: Progress) -> None:
-        done = progress.scored + progress.unscored
-        if not sys.stderr.isatty():
-            tenth = 10 * done // max(1, progress.total)
-            if tenth == self._shown:
-                return
-            self._shown = tenth
-        filled = WIDTH * done // max(1, progress.total)
-        took = time.monotonic() - self._began
-        left = f", {took / done * (progress.total - done):.0f} s left" if done else ""
-        odd = f", {progress.unscored} unscored" if progress.unscored else ""
-        line = (
-            f"{self._name} [{'#' * filled}{'.' * (WIDTH - filled)}] {done}/{progress.total}{odd},"
-            f" {costs.dollars(progress.spent_micro)}{left}"
-        )
-        end = "" if sys.stderr.isatty() else "\n"
-        start = "\r\x1b[K" if sys.stderr.isatty() else ""
-        print(f"{start}{line}", end=end, file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m evals", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -288,11 +299,12 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("features", nargs="*", metavar="FEATURE", help="Default: all with a suite.")
     run.add_argument("--against", help="Version to compare with. Default: the active one.")
     run.add_argument("--resume", metavar="RUN", help="Continue a run that has not ended.")
-    _calls(run, repeats=REPEATS)
+    _calls(run)
 
     same = command("aa", _aa, "Evaluate a prompt against itself: how often is the verdict wrong?")
     same.add_argument("feature", metavar="FEATURE")
-    _calls(same, repeats=AA_REPEATS)
+    _calls(same)
+    same.set_defaults(repeats=AA_REPEATS)
 
     compare = command("compare", _compare, "Compare the candidates of two runs, without a call.")
     compare.add_argument("baseline", metavar="RUN")
@@ -319,9 +331,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _calls(parser: argparse.ArgumentParser, *, repeats: int) -> None:
+def _calls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", metavar="VERSION", help="Version to evaluate.")
-    parser.add_argument("--repeats", type=int, default=repeats, choices=range(1, 11), metavar="N")
+    parser.add_argument(
+        *("--repeats", "-n"),
+        type=int,
+        choices=range(1, 11),
+        metavar="N",
+        help="Calls of each case. Default: as many as a drop of 15 points needs to be found.",
+    )
     parser.add_argument("--max-usd", type=_usd, default=CAP_USD, help=f"Default: {CAP_USD}.")
     parser.add_argument("--suite", type=Path, help="Another file of cases.")
     parser.add_argument(

@@ -21,7 +21,7 @@ from project.stack.ports import HOST, take_port
 from project.stack.signals import wait_until
 from project.stack.throwaway import running, stand_in_settings
 
-THREADS: Final = 16
+THREADS: Final = 48
 """Threads of the worker of evaluations: a call takes seconds and hardly any CPU."""
 
 START_S: Final = 60.0

@@ -79,6 +79,9 @@ class Sample(models.Model):
     repeat = models.PositiveSmallIntegerField(help_text="1, 2, ... within arm and case.")
     state = models.CharField(max_length=8, choices=State, default=State.PENDING)
 
+    tries = models.PositiveSmallIntegerField(
+        default=0, help_text="How often a fault of the machinery, or the budget, stopped it."
+    )
     job = models.UUIDField(null=True, unique=True)
     judge_job = models.UUIDField(null=True, unique=True)
     output = models.JSONField(null=True)

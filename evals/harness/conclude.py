@@ -58,15 +58,21 @@ def doubtful(run: Run) -> tuple[str, ...]:
 
 def verdict(run: Run, *, baseline: Run | None = None) -> Verdict:
     """Return the verdict on a run, or on its candidate against that of another run."""
-    feature = registry.get(run.feature)
     counted = run.samples.filter(arm__in=[plan.CANDIDATE, plan.BASELINE])
     unscored = counted.exclude(state=Sample.State.SCORED).count()
     total = counted.count()
     cases = outcomes(run, baseline=baseline)
-    floor = feature.suite.floor if feature.suite else 0.0
+    floor = floor_of(run)
     if run.kind == Run.Kind.ALONE and baseline is None:
         return alone(cases, floor=floor, unscored=unscored, total=total)
     return decide(cases, judged=bool(run.judge), floor=floor, unscored=unscored, total=total)
+
+
+def floor_of(run: Run) -> float:
+    """Return the least pass rate of the feature with the run's provider; 0 if none is set."""
+    suite = registry.get(run.feature).suite
+    floors = suite.floors.items() if suite else ()
+    return next((floor for provider, floor in floors if provider == run.provider), 0.0)
 
 
 def conclude(run: Run) -> dict[str, Any]:
@@ -74,6 +80,7 @@ def conclude(run: Run) -> dict[str, Any]:
     found = as_json(verdict(run)) | {
         "plain_rate": rate(run, plan.PLAIN),
         "gate": gate(run),
+        "flips": flips(run),
     }
     run.verdict, run.state, run.note = found, Run.State.ENDED, ""
     Run.objects.filter(pk=run.pk).update(
@@ -97,6 +104,19 @@ def gate(run: Run) -> dict[str, Any] | None:
     except ValueError:
         return None
     return {"badge": power.badge(rates), **asdict(rates)}
+
+
+def flips(run: Run) -> float | None:
+    """Return how often the verdict on a prompt against itself is a regression, from 0 to 1.
+
+    By random splits of the stored repeats of both arms. None for other runs.
+    """
+    if run.kind != Run.Kind.SAME:
+        return None
+    try:
+        return power.flips(outcomes(run), judged=bool(run.judge))
+    except ValueError:
+        return None
 
 
 def rate(run: Run, arm: str) -> float | None:

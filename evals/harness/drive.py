@@ -7,10 +7,12 @@ Two processes may drive one run; they do the same work.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
+
+from django.db.models import Count, Q, Sum
 
 from aifeature import registry
 from aifeature.reasons import FailureCode
@@ -38,16 +40,23 @@ OF_THE_BUDGET: Final = frozenset({FailureCode.BUDGET_SPENT})
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is."""
+    """The state of a run's samples."""
 
     total: int
     scored: int
     unscored: int
     spent_micro: int
+    """Spend of the calls that were read, in micro-dollars."""
+    open_micro: int
+    """Spend of the others, calls under way at their bound."""
+
+    @property
+    def done(self) -> int:
+        return self.scored + self.unscored
 
     @property
     def is_complete(self) -> bool:
-        return self.scored + self.unscored == self.total
+        return self.done == self.total
 
 
 class Driver:
@@ -61,7 +70,7 @@ class Driver:
         self._owner: User = evaluations.account()
 
     def step(self) -> Progress:
-        """Do what can be done now, and return how far the run is."""
+        """Do what can be done now, and return the progress."""
         self._read_ends()
         self._score_plain()
         progress = self.progress()
@@ -70,37 +79,50 @@ class Driver:
         return progress
 
     def progress(self) -> Progress:
-        states = list(self.run.samples.values_list("state", "job", "judge_job"))
-        jobs = [job for _, *pair in states for job in pair if job]
+        counts = self.run.samples.aggregate(
+            total=Count("pk"),
+            scored=Count("pk", filter=Q(state=Sample.State.SCORED)),
+            unscored=Count("pk", filter=Q(state=Sample.State.UNSCORED)),
+            spent=Sum("cost_micro"),
+        )
+        running = self.run.samples.filter(state=Sample.State.RUNNING)
+        jobs = [judge or job for job, judge in running.values_list("job", "judge_job")]
         return Progress(
-            total=len(states),
-            scored=sum(state == Sample.State.SCORED for state, *_ in states),
-            unscored=sum(state == Sample.State.UNSCORED for state, *_ in states),
-            spent_micro=evaluations.spent_micro(jobs),
+            total=counts["total"],
+            scored=counts["scored"],
+            unscored=counts["unscored"],
+            spent_micro=counts["spent"] or 0,
+            open_micro=evaluations.spent_micro(job for job in jobs if job),
         )
 
     def _submit(self, progress: Progress) -> None:
         """Submit the next samples, as many as the window and the run's cap have room for."""
         under_way = self.run.samples.filter(state=Sample.State.RUNNING).count()
-        done = progress.scored + progress.unscored
-        each = progress.spent_micro / done if done else 0.0
+        spent = progress.spent_micro + progress.open_micro
+        each = spent / progress.done if progress.done else 0.0
         pending = self.run.samples.filter(state=Sample.State.PENDING).order_by("pk")
         for sample in pending[: max(0, WINDOW - under_way)]:
-            if progress.spent_micro + each * (under_way + 1) > self.run.cap_micro:
+            if spent + each * (under_way + 1) > self.run.cap_micro:
                 self._stop_if_idle(under_way)
                 return
-            sample.job = evaluations.submit(
-                owner=self._owner,
-                slug=self.feature.slug,
-                data=self._cases[sample.case].input,
-                key=f"eval:{sample.pk}",
-                nonce=_nonce(sample),
-                prompt_version=self.run.arms[_arm_of(sample)]["version"],
-                deadline_s=DEADLINE_S,
-            )
-            sample.state = Sample.State.RUNNING
-            sample.save(update_fields=["job", "state"])
+            self._start(sample)
             under_way += 1
+
+    def _start(self, sample: Sample) -> None:
+        """Submit the job of a sample. One whose output is stored only lacks its judgement."""
+        if sample.output is not None:
+            self._score(sample)
+            return
+        job = evaluations.submit(
+            owner=self._owner,
+            slug=self.feature.slug,
+            data=self._cases[sample.case].input,
+            key=_key("eval", sample),
+            nonce=_nonce(sample),
+            prompt_version=self.run.arms[_arm_of(sample)]["version"],
+            deadline_s=DEADLINE_S,
+        )
+        _move(sample, job=job, state=Sample.State.RUNNING)
 
     def _stop_if_idle(self, under_way: int) -> None:
         if under_way == 0:
@@ -122,33 +144,36 @@ class Driver:
             end = ends.get(sample.judge_job or sample.job or UUID(int=0))
             if end is None:
                 continue
-            if sample.judge_job:
-                self._judged(sample, end)
+            paid = {
+                "cost_micro": sample.cost_micro + end.cost_micro,
+                "attempts": [*sample.attempts, *(str(attempt) for attempt in end.attempts)],
+            }
+            if end.error_code in OF_THE_BUDGET:
+                self._postpone(sample, paid)
+            elif sample.judge_job:
+                self._judged(sample, end, paid)
             else:
-                self._answered(sample, end)
+                self._answered(sample, end, paid)
 
-    def _answered(self, sample: Sample, end: evaluations.Ended) -> None:
+    def _postpone(self, sample: Sample, paid: Mapping[str, Any]) -> None:
+        """Leave a sample to be done when the budget of the day has room again."""
+        _move(sample, **_again(sample), **paid)
+        self._stop("The budget of evaluations for the day is used up. Resume it tomorrow.")
+
+    def _answered(self, sample: Sample, end: evaluations.Ended, paid: Mapping[str, Any]) -> None:
+        values = {**paid, "model": end.model, "latency_ms": end.latency_ms}
         expected_hash = self.run.arms[_arm_of(sample)]["hash"]
-        sample.model, sample.latency_ms = end.model, end.latency_ms
-        sample.cost_micro = end.cost_micro
-        sample.attempts = [str(attempt) for attempt in end.attempts]
         if end.attempts and end.prompt_hash != expected_hash:
-            self._unscored(
-                sample, "The worker's prompt is not the one of this run: it runs other code."
-            )
+            problem = "The worker's prompt is not the one of this run: it runs other code."
+            _move(sample, **values, **_unscored(problem))
         elif end.has_answer:
-            sample.output = dict(end.result or {})
-            self._score(sample)
-        elif end.error_code in OF_THE_BUDGET:
-            # It stays to be done when there is room again.
-            sample.state, sample.job = Sample.State.PENDING, None
-            sample.save()
-            self._stop("The budget of evaluations for the day is used up. Resume it tomorrow.")
+            self._score(sample, output=dict(end.result or {}), **values)
         elif end.error_code in OF_THE_FEATURE:
-            sample.problem = f"The feature gave no answer: {end.error_code}."
-            self._scored(sample, passed=False, score=0.0)
+            problem = f"The feature gave no answer: {end.error_code}."
+            _move(sample, **values, **_scored(passed=False, score=0.0), problem=problem)
         else:
-            self._unscored(sample, f"Its job ended as {end.status}: {end.error_code or 'no code'}.")
+            problem = f"Its job ended as {end.status}: {end.error_code or 'no code'}."
+            _move(sample, **values, **_unscored(problem))
 
     def _score_plain(self) -> None:
         """Score the plain answers, which need no call."""
@@ -156,75 +181,71 @@ class Driver:
             value = self.feature.input_model.model_validate(self._cases[sample.case].input)
             try:
                 assert self.feature.plain is not None  # noqa: S101 (the plan checked it)
-                sample.output = self.feature.plain(value).model_dump(mode="json")
+                output = self.feature.plain(value).model_dump(mode="json")
             except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
-                self._unscored(sample, f"plain raised {type(error).__name__}.")
+                _move(sample, **_unscored(f"plain raised {type(error).__name__}."))
             else:
-                sample.latency_ms = 0
-                self._score(sample)
+                self._score(sample, output=output, latency_ms=0)
 
-    def _score(self, sample: Sample) -> None:
-        """Score an output, or send it to the judge."""
-        case, output = self._cases[sample.case], sample.output or {}
+    def _score(self, sample: Sample, **values: Any) -> None:
+        """Store these values, and score the output, or send it to the judge."""
+        case, output = self._cases[sample.case], values.get("output", sample.output) or {}
         try:
             parts = score(self.feature, case, output)
         except ScorerError as error:
-            self._unscored(sample, f"{error}.")
+            _move(sample, **values, **_unscored(f"{error}."))
             return
-        sample.parts = [part.as_json() for part in parts]
+        values["parts"] = [part.as_json() for part in parts]
         if not self._about.criteria:
-            self._combine(sample)
+            _move(sample, **values, **self._combined(values["parts"], None))
             return
-        sample.judge_job = evaluations.submit(
+        values["judge_job"] = evaluations.submit(
             owner=self._owner,
             slug=plan.JUDGE,
             data=judging.exhibit(
                 self.feature, case, output, self._about.criteria, nonce=_nonce(sample)
             ),
-            key=f"judge:{sample.pk}",
+            key=_key("judge", sample),
             nonce=_nonce(sample),
             prompt_version=(self.run.judge or {}).get("version", ""),
             deadline_s=DEADLINE_S,
         )
-        sample.state = Sample.State.RUNNING
-        sample.save()
+        _move(sample, **values, state=Sample.State.RUNNING)
 
-    def _judged(self, sample: Sample, end: evaluations.Ended) -> None:
-        sample.cost_micro += end.cost_micro
-        sample.attempts = [*sample.attempts, *(str(attempt) for attempt in end.attempts)]
+    def _judged(self, sample: Sample, end: evaluations.Ended, paid: Mapping[str, Any]) -> None:
         if end.result is None:
             why = end.error_code or "no code"
-            self._unscored(sample, f"The judge gave no valid judgement: {why}.")
+            problem = f"The judge gave no valid judgement: {why}."
+            _move(sample, **paid, **_unscored(problem))
             return
-        sample.judgement = end.result["scores"]
-        self._combine(sample)
+        scores = end.result["scores"]
+        _move(sample, **paid, judgement=scores, **self._combined(sample.parts, scores))
 
-    def _scored(self, sample: Sample, *, passed: bool, score: float) -> None:
-        sample.state, sample.passed, sample.score = Sample.State.SCORED, passed, score
-        sample.save()
+    def _combined(
+        self, parts: Sequence[Mapping[str, Any]], judgement: Sequence[Mapping[str, Any]] | None
+    ) -> dict[str, Any]:
+        """Return the score of an output from the scorers' results and the judgement."""
+        rules_hold = all(part["passed"] for part in parts)
+        if judgement is None:
+            return _scored(passed=rules_hold, score=float(rules_hold))
+        least = self.feature.suite.least_score if self.feature.suite else 0.0
+        found = judging.read(judgement, least=least)
+        # The judge's scale counts only for an output that keeps the rules.
+        return _scored(passed=rules_hold and found.passed, score=found.score if rules_hold else 0.0)
 
-    def _unscored(self, sample: Sample, problem: str) -> None:
-        sample.state, sample.problem = Sample.State.UNSCORED, problem
-        sample.save()
-
-    def score_again(self, sample: Sample) -> None:
-        """Score a stored output with today's scorers. A judgement that exists stays."""
-        case = self._cases[sample.case]
-        parts = score(self.feature, case, sample.output or {})
-        sample.parts = [part.as_json() for part in parts]
-        self._combine(sample)
-
-    def _combine(self, sample: Sample) -> None:
-        """Combine the rules and the judgement of a sample to its score."""
-        rules_hold = all(part["passed"] for part in sample.parts)
-        if not self._about.criteria:
-            self._scored(sample, passed=rules_hold, score=float(rules_hold))
-        elif sample.judgement is not None:
-            least = self.feature.suite.least_score if self.feature.suite else 0.0
-            found = judging.read(sample.judgement, least=least)
-            # The judge's scale counts only for an output that keeps the rules.
-            passed = rules_hold and found.passed
-            self._scored(sample, passed=passed, score=found.score if rules_hold else 0.0)
+    def rescore(self) -> None:
+        """Score the stored outputs again with today's scorers, without a call. Judgements stay."""
+        for sample in self.run.samples.filter(output__isnull=False):
+            if self._about.criteria and sample.judgement is None:
+                continue  # unscored: the judge's part is missing
+            case = self._cases[sample.case]
+            try:
+                parts = [part.as_json() for part in score(self.feature, case, sample.output or {})]
+            except ScorerError as error:
+                _move(sample, **_unscored(f"{error}."))
+            else:
+                scored = self._combined(parts, sample.judgement)
+                _move(sample, parts=parts, problem="", **scored)
 
     def add_fresh(self, cases: Iterable[str]) -> int:
         """Add fresh repeats of the candidate for these cases. Return their number."""
@@ -236,11 +257,55 @@ class Driver:
         return len(Sample.objects.bulk_create(new, ignore_conflicts=True))
 
 
-def rescore(run: Run) -> None:
-    """Score the stored outputs again with today's scorers, without a call. Judgements stay."""
-    driver = Driver(run)
-    for sample in run.samples.filter(output__isnull=False):
-        driver.score_again(sample)
+def reopen(run: Run, *, cap_micro: int) -> int:
+    """Continue a run: its unscored samples are tried again. Return the number of open samples.
+
+    An output that is stored stays, and only its judgement is asked for again.
+    """
+    for sample in run.samples.filter(state=Sample.State.UNSCORED):
+        _move(sample, **_again(sample), problem="")
+    left = run.samples.exclude(state=Sample.State.SCORED).count()
+    if left or run.state != Run.State.ENDED:
+        run.state, run.note, run.verdict, run.ended_at = Run.State.RUNNING, "", None, None
+        run.cap_micro = max(run.cap_micro, cap_micro)
+        run.save(update_fields=["state", "note", "verdict", "ended_at", "cap_micro"])
+    return left
+
+
+def _move(sample: Sample, **values: Any) -> None:
+    """Store values of a sample, unless another process has moved it since it was read."""
+    unmoved = Sample.objects.filter(
+        pk=sample.pk,
+        state=sample.state,
+        tries=sample.tries,
+        job=sample.job,
+        judge_job=sample.judge_job,
+    )
+    unmoved.update(**values)
+
+
+def _scored(*, passed: bool, score: float) -> dict[str, Any]:
+    return {"state": Sample.State.SCORED, "passed": passed, "score": score}
+
+
+def _unscored(problem: str) -> dict[str, Any]:
+    return {"state": Sample.State.UNSCORED, "problem": problem, "passed": None, "score": None}
+
+
+def _again(sample: Sample) -> dict[str, Any]:
+    """Return the values with which a sample is submitted once more, under a new key."""
+    kept = sample.job if sample.output is not None else None
+    return {
+        "state": Sample.State.PENDING,
+        "tries": sample.tries + 1,
+        "job": kept,
+        "judge_job": None,
+    }
+
+
+def _key(what: str, sample: Sample) -> str:
+    """Return the key of a sample's job. A repetition with it returns the same job."""
+    return f"{what}:{sample.pk}:{sample.tries}"
 
 
 def _arm_of(sample: Sample) -> str:
@@ -250,4 +315,4 @@ def _arm_of(sample: Sample) -> str:
 
 def _nonce(sample: Sample) -> str:
     """Return what makes the calls of a sample differ from all others: a function of its row."""
-    return random.Random(f"{sample.run_id}:{sample.pk}").randbytes(8).hex()  # noqa: S311 (no secret)
+    return random.Random(f"{sample.run_id}:{sample.pk}:{sample.tries}").randbytes(8).hex()  # noqa: S311 (no secret)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -39,7 +40,7 @@ class PlanError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to evaluate."""
+    """The prompts, cases and limits of a run."""
 
     feature: Feature
     candidate: str
@@ -51,18 +52,46 @@ class Wanted:
     suite: Suite
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A run that is not stored."""
+
+    run: Run
+    samples: list[Sample]
+    earlier: _Earlier | None
+
+
 def start(wanted: Wanted, *, reuse: bool = True) -> Run:
     """Store a run with its samples, of which none has a job yet.
 
     Args:
-        wanted: What to evaluate.
+        wanted: The prompts, cases and limits.
         reuse: Whether the outputs of an identical baseline of the last day may be taken.
 
     Raises:
         PlanError: there is no such version, or the estimate is above the cap.
     """
+    draft = _draft(wanted, reuse=reuse)
+    run, earlier = draft.run, draft.earlier
+    if run.estimate_micro > run.cap_micro:
+        raise PlanError(
+            f"The run of {run.feature} is estimated at {costs.dollars(run.estimate_micro)}, and may"
+            f" spend {costs.dollars(run.cap_micro)}. Raise --max-usd, or lower --repeats."
+        )
+    with transaction.atomic():
+        run.save(force_insert=True)
+        copies = _copies(run, earlier) if earlier else ()
+        Sample.objects.bulk_create([*draft.samples, *copies])
+    return run
+
+
+def price_micro(wanted: Wanted, *, reuse: bool = True) -> int:
+    """Return the estimated micro-dollars of a run without storing it. Raises as `start` does."""
+    return _draft(wanted, reuse=reuse).run.estimate_micro
+
+
+def _draft(wanted: Wanted, *, reuse: bool) -> _Draft:
     arms = _arms(wanted)
-    judged = bool(wanted.suite.about.criteria)
     run = Run(
         feature=wanted.feature.slug,
         kind=_kind(wanted),
@@ -72,9 +101,9 @@ def start(wanted: Wanted, *, reuse: bool = True) -> Run:
         },
         suite_hash=wanted.suite.hash,
         arms=arms,
-        judge=_judge() if judged else None,
-        scorer_hash=scorer_hash(),
-        provider=settings.AIFEATURE["PROVIDER"],
+        judge=_judge() if wanted.suite.about.criteria else None,
+        scorer_hash=scorer_hash(wanted.feature),
+        provider=provider(),
         repeats=wanted.repeats,
         cap_micro=wanted.cap_micro,
         estimate_micro=0,
@@ -84,20 +113,27 @@ def start(wanted: Wanted, *, reuse: bool = True) -> Run:
     if earlier is not None:
         arms[BASELINE]["taken_from"] = str(earlier.run.pk)
     run.estimate_micro = costs.estimate_micro(run, wanted.feature, samples)
-    if run.estimate_micro > run.cap_micro:
-        raise PlanError(
-            f"The run of {run.feature} is estimated at {costs.dollars(run.estimate_micro)}, and may"
-            f" spend {costs.dollars(run.cap_micro)}. Raise --max-usd, or lower --repeats."
-        )
-    with transaction.atomic():
-        run.save(force_insert=True)
-        Sample.objects.bulk_create([*samples, *(_copies(run, earlier) if earlier else ())])
-    return run
+    return _Draft(run, samples, earlier)
 
 
-def scorer_hash() -> str:
-    """Return the SHA-256 of the code of the scorers. Runs of different scorers do not compare."""
-    return _hash_of(Path(__file__).resolve().parent.parent / "scoring")
+def provider() -> str:
+    """Return the name of the configured provider, `anthropic` or `sandbox`."""
+    name: str = settings.AIFEATURE["PROVIDER"]
+    return name
+
+
+def scorer_hash(feature: Feature) -> str:
+    """Return the SHA-256 of the scorers: their code, and what the feature says of its suite.
+
+    Runs of different scorers do not compare.
+    """
+    suite = feature.suite
+    found = hashlib.sha256(_hash_of(Path(__file__).resolve().parent.parent / "scoring").encode())
+    if suite is not None:
+        found.update(repr((suite.text, suite.least_score, feature.citation_field)).encode())
+        for name, function in sorted(suite.functions.items()):
+            found.update(f"{name}\0{inspect.getsource(function)}".encode())
+    return found.hexdigest()
 
 
 @cache
@@ -182,7 +218,7 @@ def _reusable(run: Run) -> _Earlier | None:
         suite_hash=run.suite_hash,
         scorer_hash=run.scorer_hash,
         provider=run.provider,
-        judge=run.judge,
+        **({"judge__isnull": True} if run.judge is None else {"judge": run.judge}),
         repeats=run.repeats,
         state=Run.State.ENDED,
         created_at__gt=Now() - REUSED_FOR,

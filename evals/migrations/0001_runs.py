@@ -135,6 +135,13 @@ class Migration(migrations.Migration):
                         max_length=8,
                     ),
                 ),
+                (
+                    "tries",
+                    models.PositiveSmallIntegerField(
+                        default=0,
+                        help_text="How often a fault of the machinery, or the budget, stopped it.",
+                    ),
+                ),
                 ("job", models.UUIDField(null=True, unique=True)),
                 ("judge_job", models.UUIDField(null=True, unique=True)),
                 ("output", models.JSONField(null=True)),

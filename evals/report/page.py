@@ -16,9 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aifeature import money, registry
 from aifeature.spec import Scorer
-from evals.harness import costs, plan
+from evals.harness import conclude, costs, plan
 from evals.models import Run, Sample
 from evals.report import contents, figures, matrix, prompt_diff, words
+from evals.statistics.findings import p_value
 from project.env import LOCAL_DIR
 
 FOLDER: Final = Path(__file__).resolve().parent
@@ -73,7 +74,7 @@ def html(run: Run, samples: Sequence[Sample]) -> str:
             versions=words.versions(run),
             sandbox=words.SANDBOX if run.provider == "sandbox" else "",
             warnings=list(_warnings(run, rows)),
-            axis=_axis(run, suite.floor if suite else None),
+            axis=_axis(run, conclude.floor_of(run) or None),
             facts=list(_facts(run, samples)),
             columns=columns,
             rows=rows,
@@ -110,7 +111,7 @@ def _environment() -> Environment:
         percent=words.percent,
         span=words.span,
         points=words.points,
-        p_value=words.p_value,
+        p_value=p_value,
         count=words.count,
         dollars=_dollars,
         seconds=_seconds,
@@ -247,7 +248,7 @@ def _verdict_facts(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]
         )
         yield "Difference", f"{words.points(difference)} points", remark
     if verdict["p"] is not None:
-        yield "Test", words.p_value(verdict["p"]), verdict["test"] or ""
+        yield "Test", p_value(verdict["p"]), verdict["test"] or ""
     if (score := verdict["score_difference"]) is not None:
         yield "Mean score", f"{score:+.3f}", "candidate minus baseline, from 0 to 1"
     if (drop := verdict["smallest_drop_points"]) is not None:

@@ -10,6 +10,7 @@ from django.db.models import Sum
 from evals.harness import costs, plan
 from evals.models import Run
 from evals.report import words
+from evals.statistics.findings import p_value
 
 
 def summary(run: Run, verdict: Mapping[str, Any], *, against: str | None = None) -> list[str]:
@@ -48,6 +49,8 @@ def lines(
         f"Spent: {costs.dollars(spent_micro)} (estimated {costs.dollars(run.estimate_micro)},"
         f" at most {costs.dollars(run.cap_micro)})"
     )
+    if (flips := verdict.get("flips")) is not None:
+        yield f"The verdict flips in {flips:.1%} of random splits of these repeats (aim: 5.0%)"
     if gate := verdict.get("gate"):
         yield f"The gate {gate['badge']}"
     if run.provider == "sandbox":
@@ -73,9 +76,7 @@ def _comparison(verdict: Mapping[str, Any]) -> Iterator[str]:
             if interval
             else ""
         )
-        tested = (
-            f"; {verdict['test']}: {words.p_value(verdict['p'])}" if _is_tested(verdict) else ""
-        )
+        tested = f"; {verdict['test']}: {p_value(verdict['p'])}" if _is_tested(verdict) else ""
         yield f"Difference: {words.points(difference)} points{span}{tested}"
     if (score := verdict["score_difference"]) is not None:
         yield f"Difference of the mean score: {score:+.3f}"

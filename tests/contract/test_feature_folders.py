@@ -324,7 +324,11 @@ PROBLEMS = {
         "labels has no examples",
     ),
     "no suite": (
-        edited("feature.py", "suite=Suite(scorer=Scorer.EXACT, floor=0.8)", "suite=None"),
+        edited(
+            "feature.py",
+            'suite=Suite(scorer=Scorer.EXACT, floors={"anthropic": 0.8, "sandbox": 0.05})',
+            "suite=None",
+        ),
         "W012",
         "labels has no suite",
     ),

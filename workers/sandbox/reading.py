@@ -74,8 +74,9 @@ class Reading:
                 found, _ = _JSON.raw_decode(text, start.start())
             except ValueError:
                 continue
-            names = [each.get("name") for each in found if isinstance(each, dict)]
-            if len(names) == len(found) and all(isinstance(name, str) for name in names):
+            named = [each["name"] for each in found if isinstance(each, dict) and "name" in each]
+            names = [name for name in named if isinstance(name, str)]
+            if len(names) == len(found):
                 return names
         return []
 

@@ -130,7 +130,11 @@ FEATURE = Feature(
             },
         ),
     ),
-    suite=Suite(scorer=Scorer.KEYWORD, floor=0.85, text=("answer",)),
+    suite=Suite(
+        scorer=Scorer.KEYWORD,
+        floors={"anthropic": 0.85, "sandbox": 0.05},
+        text=("answer",),
+    ),
     review_share=0.05,
     limits=Limits(
         max_input_bytes=10_000,

@@ -88,7 +88,11 @@ FEATURE = Feature(
             },
         ),
     ),
-    suite=Suite(scorer=Scorer.JUDGE, floor=0.8, text=("summary", "key_facts")),
+    suite=Suite(
+        scorer=Scorer.JUDGE,
+        floors={"anthropic": 0.8, "sandbox": 0.05},
+        text=("summary", "key_facts"),
+    ),
     review_share=0.05,
     limits=Limits(
         deadline_s=300,

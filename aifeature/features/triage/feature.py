@@ -138,7 +138,7 @@ FEATURE = Feature(
             kind=Kind.HIGH_STAKES,
         ),
     ),
-    suite=Suite(scorer=Scorer.EXACT, floor=0.85, text=("reason",)),
+    suite=Suite(scorer=Scorer.EXACT, floors={"anthropic": 0.85, "sandbox": 0.05}, text=("reason",)),
     review_share=0.05,
     limits=Limits(
         # 20,000 characters, of which each may be six bytes of JSON.

@@ -92,7 +92,7 @@ FEATURE = Feature(
         ),
     ),
     # Decide: the share of evals/suites/new_feature/cases.jsonl that must pass before release.
-    suite=Suite(scorer=Scorer.EXACT, floor=0.8),
+    suite=Suite(scorer=Scorer.EXACT, floors={"anthropic": 0.8, "sandbox": 0.05}),
     # Decide: a day's spend. The largest input must fit into a user's day.
     limits=Limits(
         max_input_bytes=50_000,

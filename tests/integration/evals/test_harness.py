@@ -13,8 +13,8 @@ from aifeature import registry, suites
 from aifeature.models import Attempt, Job, Status
 from aifeature.models.functions import rows
 from aifeature.services.execution import job_run
-from evals.harness import conclude, plan
-from evals.harness.drive import Driver, rescore
+from evals.harness import conclude, plan, repeats
+from evals.harness.drive import Driver, reopen
 from evals.models import Run, Sample
 from evals.statistics.verdict import Decision
 from tests.sandbox_server import SandboxServer
@@ -47,6 +47,20 @@ def planned(tmp_path: Path) -> Plan:
         wanted = {"candidate": "v1", "baseline": None, "repeats": 1, "cap_micro": DOLLAR, **values}
         suite = suites.load(feature, path=file)
         return plan.start(plan.Wanted(feature=feature, suite=suite, **wanted), reuse=reuse)
+
+    return make
+
+
+@pytest.fixture
+def judged(planned: Plan, tmp_path: Path) -> Plan:
+    """Plan a run of one case with a judge."""
+
+    def make(**values: Any) -> Run:
+        (tmp_path / "suite.toml").write_text(
+            '[tags]\ntypical = "A usual ticket"\n[criteria]\nclear = "5: clear. 1: unclear."\n'
+        )
+        expected = {"reference": "The timer does not show."}
+        return planned(cases=[{**CASES[0], "expected": expected}], **values)
 
     return make
 
@@ -185,6 +199,66 @@ def test_no_room_in_the_budget_of_the_day_stops_and_loses_nothing(
     assert states(driven(run)) == {"scored"}
 
 
+def test_a_resumed_run_tries_unscored_samples_again_and_pays_for_both(planned: Plan) -> None:
+    run = planned()
+    Driver(run).step()
+    Job.objects.update(deadline_at="2020-01-01T00:00:00Z")
+    run = driven(run)
+    conclude.conclude(run)
+    assert run.samples.filter(state="unscored").count() == 4
+    assert reopen(run, cap_micro=2 * DOLLAR) == 4
+    assert (run.cap_micro, run.verdict) == (2 * DOLLAR, None)
+    assert states(driven(run)) == {"scored"}
+    assert Job.objects.count() == 8, "a new job for each, under a new key"
+    conclude.conclude(run)
+    assert reopen(run, cap_micro=DOLLAR) == 0
+    assert run.state == Run.State.ENDED
+
+
+def test_an_invalid_judgement_is_asked_for_again_and_the_output_stays(
+    judged: Plan, sandbox: SandboxServer
+) -> None:
+    run = judged()
+    driver = Driver(run)
+    driver.step()
+    work()
+    sandbox.set_faults({"kind": "refusal"})
+    while not driver.step().is_complete:
+        work()
+    sandbox.set_faults()
+    sample = run.samples.get(arm=plan.CANDIDATE)
+    assert (sample.state, sample.score) == ("unscored", None)
+    assert "no valid judgement" in sample.problem
+    assert reopen(run, cap_micro=DOLLAR)
+    driven(run)
+    again = run.samples.get(arm=plan.CANDIDATE)
+    assert (again.state, again.job, again.output) == ("scored", sample.job, sample.output)
+    assert again.cost_micro >= sample.cost_micro
+    assert set(sample.attempts) < set(again.attempts)
+
+
+def test_a_process_that_is_late_changes_no_score(planned: Plan) -> None:
+    run = planned()
+    late = Driver(run)
+    stale = list(run.samples.filter(arm=plan.CANDIDATE))
+    driven(run)
+    before = list(run.samples.order_by("pk").values())
+    for sample in stale:
+        late._start(sample)
+    assert list(run.samples.order_by("pk").values()) == before
+
+
+def test_repeats_are_chosen_by_how_much_answers_varied(planned: Plan, tmp_path: Path) -> None:
+    feature = registry.get("triage")
+    run = planned(repeats=2)
+    suite = suites.load(feature, path=tmp_path / "cases.jsonl")
+    assert repeats.choose(feature, suite) == repeats.Choice(repeats.UNKNOWN)
+    conclude.conclude(driven(run))
+    choice = repeats.choose(feature, suite)
+    assert [rates.repeats for rates in choice.rates] == [1, 2, 3, 5]
+    assert (choice.repeats, choice.is_enough) == (5, False), "four cases show no drop of 15 points"
+
+
 def test_an_identical_baseline_of_today_is_taken(planned: Plan) -> None:
     conclude.conclude(driven(planned()))
     run = planned(baseline="v1", candidate="v1")
@@ -212,7 +286,7 @@ def test_new_scorers_are_applied_without_a_call(
     calls = Attempt.objects.count()
     run.cases["cases"][0]["expected"] = {"keywords": {"all": ["no output has this"]}}
     run.save()
-    rescore(run)
+    Driver(run).rescore()
     passed = dict(run.samples.filter(arm=plan.CANDIDATE).values_list("case", "passed"))
     assert passed == {"timer-0": False, "timer-1": True, "timer-2": True, "timer-3": True}
     assert Attempt.objects.count() == calls

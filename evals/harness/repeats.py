@@ -1,0 +1,61 @@
+"""The number of repeats that a comparison needs, from how much answers varied before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from aifeature.spec import Feature
+from aifeature.suites import Suite
+from evals.harness import conclude, plan
+from evals.models import Run
+from evals.statistics import power
+from evals.statistics.rules import DEFAULT
+
+UNKNOWN: Final = 3
+"""Repeats while no run has shown how much answers vary. They find a drop of 15 points in nearly all
+suites of 100 cases."""
+
+ROUNDS: Final = 500
+"""Rounds of simulation for each number of repeats: the power is exact to about 2 points."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The number of repeats, and why."""
+
+    repeats: int
+    rates: tuple[power.ErrorRates, ...] = ()
+    """The error rates of each number. Empty: no earlier run has repeats of these cases."""
+    is_enough: bool = True
+    """Whether the wanted power is reached."""
+
+
+def choose(feature: Feature, suite: Suite) -> Choice:
+    """Return the smallest number of repeats with the wanted power for this suite."""
+    earlier = _newest(feature, suite)
+    if earlier is None:
+        return Choice(UNKNOWN)
+    stored = power.stored_repeats(conclude.outcomes(earlier), arm="candidate")
+    try:
+        found, rates = power.repeats_for(stored, judged=bool(earlier.judge), rounds=ROUNDS)
+    except ValueError:
+        return Choice(UNKNOWN)
+    if all(each.regressions(DEFAULT.target_drop_points) is None for each in rates):
+        return Choice(UNKNOWN)  # fewer cases pass than the drop would take
+    return Choice(found or max(power.REPEATS), rates, is_enough=found is not None)
+
+
+def _newest(feature: Feature, suite: Suite) -> Run | None:
+    return (
+        Run.objects.filter(
+            feature=feature.slug,
+            suite_hash=suite.hash,
+            scorer_hash=plan.scorer_hash(feature),
+            provider=plan.provider(),
+            state=Run.State.ENDED,
+            repeats__gt=1,
+        )
+        .order_by("-created_at")
+        .first()
+    )
