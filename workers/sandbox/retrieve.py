@@ -30,6 +30,10 @@ CANDIDATES = 3
 ENOUGH = 0.5
 """Share of the question's weight that a title and one passage must hold to count as an answer."""
 
+AGREED, CLOSEST = 0.15, 1 / 30
+"""Less coverage also counts as an answer if the section is in this share of the closest sections by
+meaning: two of the methods agree. In a text of few sections they would often agree by chance."""
+
 SIMILAR = 0.28
 """Cosine above which a section in another language counts as an answer."""
 
@@ -167,6 +171,14 @@ class Index:
         best = max(ranked, key=lambda at: covered[at])
         return Finding(self._hit(best, question), covered[best] / sum(weights.values()))
 
+    def is_close(self, section: Section, question: str) -> bool:
+        """Whether the beginning of a section is one of the closest to the question by meaning."""
+        closest = int(CLOSEST * len(self.sections))
+        if not closest:
+            return False
+        scores = self._encoded @ _encoder().encode(_opening(question))
+        return section in (self.sections[at] for at in np.argsort(-scores)[:closest])
+
     def by_meaning(self, question: str) -> Finding:
         """Return the section whose beginning means the same as the question."""
         asked = _encoder().encode(_opening(question))
@@ -251,6 +263,9 @@ def retrieve(question: str, text: str) -> Finding:
     asked = texts.language(question)
     if asked and found.language and asked != found.language:
         return found.by_meaning(question)
+    hit = finding.hit
+    if hit and finding.coverage >= AGREED and found.is_close(hit.section, question):
+        return Finding(hit, ENOUGH)
     return finding
 
 
