@@ -5,8 +5,15 @@ from aifeature.models.alert import Alert, CheckRun
 from aifeature.models.control import ControlChange, FeatureControl, KillMode, Stage
 from aifeature.models.dispatch import DispatchTurn, Worker
 from aifeature.models.failure import WebFailure
-from aifeature.models.job import TERMINAL, CancelledBy, Job, Status
-from aifeature.models.ledger import NEEDS_A_PERSON, UNSURE, Attempt, AttemptState, SpendWindow
+from aifeature.models.job import TERMINAL, CancelledBy, Job, Origin, Status
+from aifeature.models.ledger import (
+    NEEDS_A_PERSON,
+    OF_USERS,
+    UNSURE,
+    Attempt,
+    AttemptState,
+    SpendWindow,
+)
 from aifeature.models.limits import RateOverride
 from aifeature.models.provider import Forced, ModelControl
 from aifeature.models.sign_in import SignIn, SignInCount
@@ -17,6 +24,7 @@ from aifeature.models.watch import Probe, ScheduleDefault, Watch
 
 __all__ = [
     "NEEDS_A_PERSON",
+    "OF_USERS",
     "TERMINAL",
     "UNSURE",
     "Alert",
@@ -33,6 +41,7 @@ __all__ = [
     "KillMode",
     "Launch",
     "ModelControl",
+    "Origin",
     "Probe",
     "ProviderAccount",
     "RateOverride",

@@ -41,6 +41,18 @@ class Origin(models.TextChoices):
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.REJECTED})
 
 
+class Jobs(models.QuerySet["Job"]):
+    """Jobs, of users or of all origins. Each figure for operators chooses one of the two."""
+
+    def of_users(self) -> Jobs:
+        """Return the jobs that users submitted, as for all figures about users."""
+        return self.filter(origin=Origin.USER)
+
+    def of_all_origins(self) -> Jobs:
+        """Return all jobs, as for figures about machines and the money of the whole."""
+        return self.all()
+
+
 class Job(models.Model):
     """One request of one user. Its state changes only by SQL functions.
 
@@ -146,6 +158,8 @@ class Job(models.Model):
         null=True, help_text="When the job fails if no person has decided."
     )
 
+    objects = Jobs.as_manager()
+
     class Meta:
         permissions = (("requeue_job", "Can run the input of a failed job again"),)
         constraints = (
@@ -203,8 +217,9 @@ class Job(models.Model):
             models.Index(
                 F("created_at").desc(),
                 F("id").desc(),
-                include=["feature", "status", "finished_at"],  # for index-only counts of a day
-                name="job_day",
+                # For index-only counts of a day.
+                include=["feature", "status", "finished_at", "origin"],
+                name="job_day_by_origin",
             ),
             models.Index(
                 fields=["approval_expires_at"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 from django.conf import settings
 from django.db import models
@@ -38,6 +39,25 @@ UNSURE = frozenset({AttemptState.ESTIMATED, AttemptState.UNKNOWN})
 NEEDS_A_PERSON = Q(state=AttemptState.UNKNOWN, own_spend=False) & ~Q(purpose=Purpose.PROBE)
 """Calls whose cost a person should find out. A call that its user ended counts for that user, and a
 probe costs a cent at most: both can stay unknown."""
+
+
+OF_USERS: Final = "a.budget = ''"
+"""`Attempts.of_users` in SQL, over `aifeature_attempt a`."""
+
+
+class Attempts(models.QuerySet["Attempt"]):
+    """Provider calls, of users or of all origins. Each figure for operators chooses one."""
+
+    def of_users(self) -> Attempts:
+        """Return the calls of users' jobs, and probes: the budget of their feature pays.
+
+        Calls of evaluations have a budget of their own.
+        """
+        return self.filter(budget="")
+
+    def of_all_origins(self) -> Attempts:
+        """Return all calls, as for figures about the provider and the money of the whole."""
+        return self.all()
 
 
 class Attempt(models.Model):
@@ -115,6 +135,8 @@ class Attempt(models.Model):
         blank=True, default="", db_default="", help_text="How the cost was found out."
     )
     settled_at = models.DateTimeField(null=True)
+
+    objects = Attempts.as_manager()
 
     class Meta:
         permissions = (("settle_attempt", "Can settle a call whose end nobody saw"),)

@@ -1,4 +1,4 @@
-"""The effect of the panel's actions: figures of the last minutes."""
+"""The effect of the panel's actions: figures of the last minutes, about users' jobs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WORDS: Final = {"closed": "closed", "half_open": "trying", "open": "open"}
 def figures() -> dict[str, Any]:
     """Return the context of the panel's live part."""
     now = timezone.now()
-    recent = Job.objects.filter(created_at__gte=now - RECENT)
+    recent = Job.objects.of_users().filter(created_at__gte=now - RECENT)
     counts = dict(recent.values_list("status").annotate(count=Count("*")).order_by())
     return {
         "faults": _faults(),
@@ -51,7 +51,8 @@ def figures() -> dict[str, Any]:
         "features": [_feature(slug, window) for slug, window in _windows(now)],
         "alerts": alerts.still_open(),
         "latest": [
-            rows.row(job) for job in Job.objects.defer("input").order_by("-created_at")[:LATEST]
+            rows.row(job)
+            for job in Job.objects.of_users().defer("input").order_by("-created_at")[:LATEST]
         ],
         "minutes": int(RECENT.total_seconds() // 60),
     }

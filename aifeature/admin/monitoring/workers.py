@@ -27,7 +27,7 @@ class WorkerAdmin(ReadOnlyAdmin):
     seen = moment_column("seen_at", "last seen")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Worker]:
-        own = Job.objects.filter(status=Status.RUNNING, worker=OuterRef("name"))
+        own = Job.objects.of_all_origins().filter(status=Status.RUNNING, worker=OuterRef("name"))
         count = own.order_by().values("worker").annotate(count=Count("pk")).values("count")
         rows: QuerySet[Worker] = super().get_queryset(request)
         gone = ExpressionWrapper(Q(seen_at__lt=Now() - GONE_AFTER), output_field=BooleanField())

@@ -30,12 +30,13 @@ _HELD: Final = """
 def percentiles(since: datetime, *, sample: int) -> dict[str, tuple[float, float]]:
     """Return the median and the 95th percentile by feature in seconds, with three queries.
 
-    They cover the newest `sample` jobs that were submitted since then and succeeded or failed.
+    They cover the newest `sample` jobs that users submitted since then and succeeded or failed.
     """
     on = holds(since)
     columns = ("feature", "created_at", "finished_at")  # covered by an index if nothing was held
     newest = (
-        Job.objects.filter(created_at__gte=since, status__in=_ANSWERED)
+        Job.objects.of_users()
+        .filter(created_at__gte=since, status__in=_ANSWERED)
         .order_by("-created_at", "-id")
         .values(*columns, *(("user_id",) if on else ()))[:sample]
     )

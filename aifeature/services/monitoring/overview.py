@@ -1,8 +1,11 @@
 """Figures of the on-call overview. Each query is bounded by an index or a limit.
 
+Jobs and their calls are those of users. Spend of everything, and calls that a person must settle,
+include evaluations: they are money.
+
 | figure | bounded by |
 | --- | --- |
-| jobs of today by state | the entries of index `job_day` since midnight, not the rows |
+| jobs of today by state | the entries of index `job_day_by_origin` since midnight, not the rows |
 | latency | the newest `SAMPLE` jobs; the flips of switches since midnight |
 | queue | partial index `job_due`, at most `COUNT_LIMIT` entries; its first entry for the oldest |
 | running | partial index `job_leased`: one entry per leased job |
@@ -85,7 +88,7 @@ class PromptCache:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Queued and running jobs."""
+    """Queued and running jobs of users."""
 
     due: int
     """Queued jobs that a worker may take now, at most COUNT_LIMIT."""
@@ -97,7 +100,7 @@ class Queue:
     overdue: int
     """Running jobs whose lease has expired."""
     last_call: datetime | None
-    """Start of the latest provider call."""
+    """Start of the latest provider call of a user's job, or probe."""
 
     @property
     def stuck(self) -> bool:
@@ -110,9 +113,9 @@ def midnight(now: datetime) -> datetime:
 
 
 def today(now: datetime) -> dict[str, Today]:
-    """Return today's jobs by slug, for features with any. Four queries."""
+    """Return users' jobs of today by slug, for features with any. Four queries."""
     since = midnight(now)
-    counted = Job.objects.filter(created_at__gte=since).values_list("feature", "status")
+    counted = Job.objects.of_users().filter(created_at__gte=since).values_list("feature", "status")
     by_feature: dict[str, dict[str, int]] = {}
     for slug, status, count in counted.annotate(count=Count("*")).order_by():
         by_feature.setdefault(slug, {})[status] = count
@@ -124,7 +127,10 @@ def today(now: datetime) -> dict[str, Today]:
 
 
 def spend(now: datetime) -> dict[str, Spend]:
-    """Return today's spend of GLOBAL and of each feature of the code, by slug. One query."""
+    """Return today's spend of GLOBAL and of each feature of the code, by slug. One query.
+
+    GLOBAL includes the spend of evaluations, and no feature does.
+    """
     features = registry.all_features()
     everything = Q(scope=SpendWindow.Scope.GLOBAL, key="")
     each = Q(scope=SpendWindow.Scope.FEATURE, key__in=list(features))
@@ -136,7 +142,7 @@ def spend(now: datetime) -> dict[str, Spend]:
 
 
 def month(now: datetime) -> Spend:
-    """Return the global spend of this UTC month. One query."""
+    """Return the global spend of this UTC month, evaluations included. One query."""
     first = midnight(now).date().replace(day=1)
     row = SpendWindow.objects.filter(scope=SpendWindow.Scope.MONTH, key="", day=first).first()
     cap = controls.global_caps().month
@@ -144,14 +150,18 @@ def month(now: datetime) -> Spend:
 
 
 def queue(now: datetime) -> Queue:
-    """Return the state of the queue. Five queries."""
-    queued = Job.objects.filter(status=Status.QUEUED)
+    """Return the state of the queue of users' jobs. Five queries."""
+    queued = Job.objects.of_users().filter(status=Status.QUEUED)
     due = queued.filter(run_at__lte=now)
     oldest = due.aggregate(oldest=Min("run_at"))["oldest"]
-    running = Job.objects.filter(status=Status.RUNNING).aggregate(
-        all=Count("lease_until"), overdue=Count("lease_until", filter=Q(lease_until__lt=now))
+    running = (
+        Job.objects.of_users()
+        .filter(status=Status.RUNNING)
+        .aggregate(
+            all=Count("lease_until"), overdue=Count("lease_until", filter=Q(lease_until__lt=now))
+        )
     )
-    calls = Attempt.objects.order_by("-started_at").values_list("started_at", flat=True)
+    calls = Attempt.objects.of_users().order_by("-started_at").values_list("started_at", flat=True)
     return Queue(
         due=_count(due),
         later=_count(queued.filter(run_at__gt=now)),
@@ -165,12 +175,13 @@ def queue(now: datetime) -> Queue:
 def prompt_cache(now: datetime) -> dict[str, PromptCache]:
     """Return the use of the prompt cache today by slug, for features that use it. One query.
 
-    It covers the newest SAMPLE calls.
+    It covers the newest SAMPLE calls of users' jobs.
     """
-    sample = Attempt.objects.filter(started_at__gte=midnight(now)).order_by("-started_at")[:SAMPLE]
+    calls = Attempt.objects.of_users().filter(started_at__gte=midnight(now))
+    sample = calls.order_by("-started_at")[:SAMPLE]
     tokens = F("input_tokens") + F("cache_read_tokens") + F("cache_write_tokens")
     rows = (
-        Attempt.objects.filter(pk__in=sample.values("pk"))
+        calls.filter(pk__in=sample.values("pk"))
         .values_list("feature")
         .annotate(
             prompt=Sum(tokens),
@@ -190,9 +201,10 @@ def prompt_cache(now: datetime) -> dict[str, PromptCache]:
 def unknown_calls() -> dict[str, int]:
     """Return the number of unknown calls that a person must settle, by feature. One query.
 
-    Calls that their own user cancelled, and probes, need no settlement.
+    Calls that their own user cancelled, and probes, need no settlement. Calls of evaluations do:
+    they count at their bound in the global caps.
     """
-    unknown = Attempt.objects.filter(NEEDS_A_PERSON)
+    unknown = Attempt.objects.of_all_origins().filter(NEEDS_A_PERSON)
     rows = unknown.values_list("feature", flat=True)
     counts: dict[str, int] = {}
     for slug in rows[:COUNT_LIMIT]:
@@ -201,8 +213,8 @@ def unknown_calls() -> dict[str, int]:
 
 
 def latest_failures(limit: int = 10) -> list[Job]:
-    """Return the latest failed jobs, newest first, without their content."""
-    failed = Job.objects.filter(status=Status.FAILED).order_by("-finished_at")
+    """Return the latest failed jobs of users, newest first, without their content."""
+    failed = Job.objects.of_users().filter(status=Status.FAILED).order_by("-finished_at")
     wanted = ("id", "feature", "error_code", "error_message", "finished_at", "tries", "attempts")
     return list(failed.only(*wanted)[:limit])
 

@@ -7,6 +7,7 @@ from typing import Final
 from django.db import connection
 
 from aifeature import registry
+from aifeature.models import OF_USERS
 from aifeature.money import cents
 from aifeature.services import controls
 from aifeature.services.alerting import alerts
@@ -66,13 +67,13 @@ def _spent() -> dict[str, int]:
 
 
 def _usual_bounds() -> dict[str, int]:
-    """Return the mean reservation of each feature's latest calls in micro-dollars."""
+    """Return the mean reservation of each feature's latest calls of users in micro-dollars."""
     with connection.cursor() as cursor:
         cursor.execute(
-            """
-            SELECT a.feature, avg(a.bound_micro)::bigint
-              FROM (SELECT t.feature, t.bound_micro FROM aifeature_attempt t
-                     ORDER BY t.started_at DESC LIMIT 500) AS a
-             GROUP BY a.feature"""
+            f"""
+            SELECT t.feature, avg(t.bound_micro)::bigint
+              FROM (SELECT a.feature, a.bound_micro FROM aifeature_attempt a
+                     WHERE {OF_USERS} ORDER BY a.started_at DESC LIMIT 500) AS t
+             GROUP BY t.feature"""  # noqa: S608 (a constant)
         )
         return dict(cursor.fetchall())

@@ -43,8 +43,8 @@ OPEN_S = 120
 
 def waits(job: Job) -> float:
     """Seconds until it is due."""
-    row = Job.objects.annotate(wait=F("run_at") - Now()).get(pk=job.pk)
-    seconds: float = row.wait.total_seconds()
+    wait = Job.objects.filter(pk=job.pk).values_list(F("run_at") - Now(), flat=True).get()
+    seconds: float = wait.total_seconds()
     return seconds
 
 

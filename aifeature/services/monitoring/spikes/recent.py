@@ -7,6 +7,7 @@ from typing import Final
 
 from django.db import connection
 
+from aifeature.models import OF_USERS
 from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring.spikes.costs import PHANTOM, SPEND
 
@@ -15,7 +16,7 @@ HALF_HOUR: Final = timedelta(minutes=30)
 _ROWS: Final = f"""
     SELECT a.feature, a.user_id, sum({SPEND} - {PHANTOM})::bigint AS spent
       FROM aifeature_attempt a
-     WHERE a.started_at > %(since)s AND a.started_at <= %(until)s AND a.budget = ''"""  # noqa: S608 (constants)
+     WHERE a.started_at > %(since)s AND a.started_at <= %(until)s AND {OF_USERS}"""  # noqa: S608 (constants)
 
 _FEATURES: Final = (
     f"SELECT c.feature, sum(c.spent)::bigint FROM ({_ROWS} GROUP BY 1, 2) c GROUP BY 1"  # noqa: S608

@@ -7,7 +7,7 @@ from typing import Final
 
 from django.db import connection
 
-from aifeature.models import SpendHour
+from aifeature.models import OF_USERS, SpendHour
 from aifeature.services.monitoring.spikes.costs import PHANTOM, SPEND
 
 KEPT: Final = timedelta(days=60)
@@ -24,7 +24,7 @@ WITH calls AS MATERIALIZED (
     SELECT date_trunc('hour', a.started_at, 'UTC') AS hour, a.feature, a.user_id,
            sum({SPEND}) AS spend, sum({PHANTOM}) AS phantom, count(*) AS calls
       FROM aifeature_attempt a
-     WHERE a.started_at >= %(since)s AND a.started_at < %(until)s AND a.budget = ''
+     WHERE a.started_at >= %(since)s AND a.started_at < %(until)s AND {OF_USERS}
      GROUP BY 1, 2, 3
 )
 INSERT INTO aifeature_spendhour AS s (scope, key, hour, spend_micro, phantom_micro, calls)
