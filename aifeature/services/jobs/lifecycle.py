@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from aifeature import registry
-from aifeature.models import Job, Status, submission, transitions
+from aifeature.models import Job, Origin, Status, submission, transitions
 from aifeature.models.lookup import Lookup, Parameter
 from aifeature.models.submission import Outcome
 from aifeature.policies.rates import RateLimitStatus
@@ -206,6 +206,8 @@ def visible_features(*, user: User) -> list[Feature]:
 def _requeuable(job: Job) -> Feature:
     if job.status != Status.FAILED:
         raise CannotRequeueError(f"Only a job that failed is requeued; this one is {job.status}.")
+    if job.origin != Origin.USER:  # the new job would be a user's, and count in figures
+        raise CannotRequeueError("It belongs to an evaluation: resume its run instead.")
     if job.input is None:
         raise CannotRequeueError("Its content was blanked, so there is nothing to run.")
     feature = registry.all_features().get(job.feature)

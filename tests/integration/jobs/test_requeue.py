@@ -11,7 +11,7 @@ import pytest
 from django.db.models import F
 from django.db.models.functions import Now
 
-from aifeature.models import Job, Stage, Status
+from aifeature.models import Job, Origin, Stage, Status
 from aifeature.services import controls, dispatch
 from aifeature.services.controls import effective
 from aifeature.services.execution.job_run import run_feature
@@ -61,7 +61,7 @@ def test_a_failed_job_runs_again_as_a_new_job(
     assert (new.user, new.feature, new.input) == (failed.user, "summarize", DOCUMENT)
     assert (new.status, new.epoch, new.tries, new.attempts) == ("queued", 0, 0, 0)
     assert (new.requeued_from_id, new.idempotency_key, new.error_code) == (failed.pk, None, "")
-    left = Job.objects.annotate(left=F("deadline_at") - Now()).get(pk=new.pk).left
+    left = Job.objects.filter(pk=new.pk).values_list(F("deadline_at") - Now(), flat=True).get()
     assert left > timedelta(seconds=60)
     run_feature(new.pk, worker="w")
     assert Job.objects.get(pk=new.pk).status == Status.SUCCEEDED
@@ -150,3 +150,8 @@ def test_an_unread_switch_stops_a_requeue(failed: Job, monkeypatch: pytest.Monke
 def test_a_missing_job_is_not_requeued() -> None:
     with pytest.raises(NotFound):
         lifecycle.requeue(job_id=uuid4())
+
+
+def test_a_job_of_an_evaluation_does_not_become_a_users_job(make_job: MakeJob) -> None:
+    values = {"status": Status.FAILED, "finished_at": Now(), "input": DOCUMENT}
+    is_refused(make_job(origin=Origin.EVAL, **values), "resume its run")
