@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.contrib.auth import get_user_model
 from django.db import transaction
 from django.db.models import Q, QuerySet
@@ -19,13 +22,44 @@ from aifeature.admin.common.read_only import FeatureFilter, ReadOnlyAdmin, as_uu
 from aifeature.admin.common.show import Labelled, dollar_column, moment_column
 from aifeature.admin.controls.cards import may_see
 from aifeature.admin.jobs import timeline
-from aifeature.models import TERMINAL, CancelledBy, Job, Status, transitions
+from aifeature.models import TERMINAL, CancelledBy, Job, Origin, Status, transitions
 from aifeature.services import jobs
 from aifeature.services.jobs import CannotRequeueError
 from aifeature.services.texts import CANCELLED_BY_STAFF, references
 
 _MATCHING_USERS = 50
 """Maximum number of users whose jobs one search by user name finds."""
+
+_ALL = "all"
+
+
+class OriginFilter(admin.SimpleListFilter):
+    """Show users' jobs, unless another origin or a search is chosen: figures are about users.
+
+    A search finds jobs of all origins.
+    """
+
+    title = "origin"
+    parameter_name = "origin"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        del model_admin
+        self._is_search = bool(request.GET.get(SEARCH_VAR, "").strip())
+        others = [(o.value, o.label) for o in Origin if o is not Origin.USER]
+        return [(Origin.USER.value, "Users"), *others, (_ALL, "All")]
+
+    def value(self) -> str:
+        chosen: str | None = super().value()
+        return chosen or (_ALL if self._is_search else Origin.USER.value)
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """Yield the choices, without Django's own for all, which is none here."""
+        yield from islice(super().choices(changelist), 1, None)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Job]) -> QuerySet[Job]:
+        del request
+        chosen = self.value()
+        return queryset if chosen == _ALL else queryset.filter(origin=chosen)
 
 
 @admin.register(Job)
@@ -36,7 +70,7 @@ class JobAdmin(ReadOnlyAdmin):
         *("short_id", "status_label", "feature", "user", "created", "tries", "attempts", "charge"),
         "reason",
     )
-    list_filter = ("status", FeatureFilter, "created_at")
+    list_filter = (OriginFilter, "status", FeatureFilter, "created_at")
     list_select_related = ("user",)
     ordering = ("-created_at", "-id")
     search_fields = ("id", "user__username")
@@ -61,7 +95,18 @@ class JobAdmin(ReadOnlyAdmin):
             {
                 "classes": ("collapse",),
                 "fields": (
-                    *("id", "feature", "user", "epoch", "tries", "attempts", "worker", "charge"),
+                    *(
+                        "id",
+                        "feature",
+                        "user",
+                        "origin",
+                        "options",
+                        "epoch",
+                        "tries",
+                        "attempts",
+                        "worker",
+                        "charge",
+                    ),
                     *("idempotency_key", "request_digest"),
                 ),
             },

@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from aifeature.admin.common.names import STATE_COLOURS, STATUS_COLOURS, title_of
 from aifeature.admin.common.show import as_sent, content, dollars, money, span, utc
-from aifeature.models import Attempt, AttemptState, CancelledBy, Job, Status
+from aifeature.models import Attempt, AttemptState, CancelledBy, Job, Origin, Status
 from aifeature.services.privacy import retention
 
 SHOWN = 20_000
@@ -145,6 +145,8 @@ def _tokens(row: Attempt | Job) -> str:
 def _facts(job: Job, calls: Sequence[Attempt] | None) -> Iterator[tuple[str, str]]:
     yield "Job", str(job.pk)
     yield "User", job.user.get_username()
+    if job.origin != Origin.USER:
+        yield "Origin", f"{job.get_origin_display()}. It is in no figure about users."
     if job.requeued_from_id:
         yield "Requeued from", _link(job.requeued_from_id)
     if later := job.requeued.only("pk").first():

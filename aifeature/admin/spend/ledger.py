@@ -27,7 +27,7 @@ from aifeature.admin.common.show import (
     dollars,
     moment_column,
 )
-from aifeature.admin.spend.settle import BillFilter, SettleForm
+from aifeature.admin.spend.settle import BillFilter, PayerFilter, SettleForm
 from aifeature.admin.spend.settle_many import SettleMany
 from aifeature.models import UNSURE, Attempt, AttemptState, SpendWindow
 from aifeature.services.spend import settlement
@@ -44,7 +44,15 @@ class AttemptAdmin(SettleMany):
         *("started", "call", "state_label", "feature", "model_name", "cost", "latency_ms"),
         *("stop_reason", "error_code", "job_link"),
     )
-    list_filter = (BillFilter, "state", ModelFilter, "purpose", FeatureFilter, "started_at")
+    list_filter = (
+        BillFilter,
+        PayerFilter,
+        "state",
+        ModelFilter,
+        "purpose",
+        FeatureFilter,
+        "started_at",
+    )
     ordering = ("-started_at", "-id")
     search_fields = ("id",)
     search_help_text = "The ID of a call or of its job."
@@ -54,7 +62,7 @@ class AttemptAdmin(SettleMany):
             None,
             {
                 "fields": (
-                    *("id", "job", "user", "feature", "purpose", "number", "epoch"),
+                    *("id", "job", "user", "feature", "budget", "purpose", "number", "epoch"),
                     *("state", "started", "ended", "day"),
                 )
             },

@@ -62,6 +62,26 @@ class SettleForm(ReasonForm):
         return Tokens(**{name: self.cleaned_data[name] for name in Tokens.__slots__})
 
 
+class PayerFilter(admin.SimpleListFilter):
+    """Filter calls by the budget that pays. The list of all calls is the whole bill."""
+
+    title = "paid by"
+    parameter_name = "paid_by"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        del request, model_admin
+        return [("users", "Budgets of features"), ("evals", "Budget of evaluations")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> QuerySet[Attempt]:
+        del request
+        match self.value():
+            case "users":
+                return queryset.filter(budget="")
+            case "evals":
+                return queryset.exclude(budget="")
+        return queryset
+
+
 class BillFilter(admin.SimpleListFilter):
     """Filter calls with unconfirmed cost, or those that a person must settle."""
 

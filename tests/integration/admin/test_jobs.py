@@ -11,10 +11,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from aifeature.models import Job, Status
+from aifeature.models import Job, Origin, Status
 from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 
 LIST = "/admin/aifeature/job/"
+CALLS = "/admin/aifeature/attempt/"
 
 
 def queries_of(page: Client, address: str) -> list[str]:
@@ -93,3 +94,47 @@ def test_cancelling_needs_the_permission(staff: Staff, make_job: MakeJob) -> Non
     cancel(staff("view_job", "change_job"), job)
     job.refresh_from_db()
     assert job.status == Status.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("", {"user"}),
+        ("?status__exact=queued", {"user"}),
+        ("?origin=eval", {"eval"}),
+        ("?origin=all", {"user", "eval"}),
+        ("?q=cust", {"user", "eval"}),
+        ("?q=cust&origin=user", {"user"}),
+    ],
+)
+def test_the_list_shows_users_jobs_unless_others_are_chosen_or_searched(
+    page: Client, make_job: MakeJob, query: str, shown: set[str]
+) -> None:
+    """So its counts are those of the overview, which links to it."""
+    make_job()
+    make_job(origin=Origin.EVAL)
+    rows = page.get(f"{LIST}{query}").context["cl"].result_list
+    assert {job.origin for job in rows} == shown
+
+
+def test_the_page_of_a_job_of_an_evaluation_names_its_origin(
+    page: Client, make_job: MakeJob
+) -> None:
+    notes = [
+        "in no figure about users"
+        in page.get(reverse("admin:aifeature_job_change", args=(make_job(origin=each).pk,))).text
+        for each in (Origin.USER, Origin.EVAL)
+    ]
+    assert notes == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("query", "budgets"), [("", {"", "_evals"}), ("users", {""}), ("evals", {"_evals"})]
+)
+def test_the_ledger_lists_all_calls_or_those_of_one_payer(
+    page: Client, make_job: MakeJob, make_attempt: MakeAttempt, query: str, budgets: set[str]
+) -> None:
+    make_attempt(make_job())
+    make_attempt(make_job(origin=Origin.EVAL), budget="_evals", user=None)
+    rows = page.get(f"{CALLS}?paid_by={query}").context["cl"].result_list
+    assert {call.budget for call in rows} == budgets
