@@ -199,6 +199,8 @@ def _rescore(options: argparse.Namespace) -> int:
     run = _found(options.run)
     if run.state != Run.State.ENDED:
         raise UsageError(f"The run {run.pk} has not ended. `run --resume {run.pk}` continues it.")
+    if run.outputs_deleted_at is not None:
+        raise UsageError(f"{words.outputs_deleted(run)} They cannot be scored again: run it anew.")
     Driver(run).rescore()
     run.scorer_hash = plan.scorer_hash(registry.get(run.feature))
     run.save(update_fields=["scorer_hash"])

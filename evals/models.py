@@ -46,6 +46,9 @@ class Run(models.Model):
 
     created_at = models.DateTimeField(db_default=Now())
     ended_at = models.DateTimeField(null=True)
+    outputs_deleted_at = models.DateTimeField(
+        null=True, help_text="When its retention ended. Scores, verdict and costs stay."
+    )
     verdict = models.JSONField(null=True)
 
     class Meta:

@@ -195,6 +195,10 @@ class Env(BaseSettings):
     """Cap on one UTC day's spend of all evaluations, in US dollars. It is part of the global caps,
     and of no feature's."""
 
+    evals_retention_days: int = Field(default=180, ge=1, le=3650, examples=[180, 30])
+    """Days after which the outputs of an evaluation are deleted. Its scores, verdict and costs
+    stay. Its jobs lose their content as users' jobs do, after the days of their feature."""
+
     lease_seconds: int = Field(default=15, ge=3, le=600, examples=[15, 60])
     """Seconds for which a job stays with a worker that sends no heartbeat."""
 

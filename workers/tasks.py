@@ -23,6 +23,7 @@ from aifeature.services.monitoring.spikes import check as spikes
 from aifeature.services.privacy import retention
 from aifeature.services.provider import watch
 from aifeature.services.spend import budgets, reconciler
+from evals import retention as eval_outputs
 from project import boot
 
 _dispatcher = Dispatcher()
@@ -95,8 +96,8 @@ def sweep(**_: Any) -> int:
 
 @shared_task(name="control.retention")
 def delete_old_content(**_: Any) -> int:
-    """Delete the content of old jobs, once a day however often it is sent."""
-    return retention.run_daily()
+    """Delete the content of old jobs and evaluations, once a day however often it is sent."""
+    return retention.run_daily(also=eval_outputs.delete_expired)
 
 
 @shared_task(name="control.reconcile")

@@ -82,6 +82,13 @@ class Migration(migrations.Migration):
                     models.DateTimeField(db_default=django.db.models.functions.datetime.Now()),
                 ),
                 ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "outputs_deleted_at",
+                    models.DateTimeField(
+                        help_text="When its retention ended. Scores, verdict and costs stay.",
+                        null=True,
+                    ),
+                ),
                 ("verdict", models.JSONField(null=True)),
             ],
             options={

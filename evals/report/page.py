@@ -82,7 +82,11 @@ def html(run: Run, samples: Sequence[Sample]) -> str:
             filters=_filters(rows, has_baseline=plan.BASELINE in run.arms),
             tags=tags,
             tag_numbers={tag.name: number for number, tag in enumerate(tags)},
-            confusions=figures.confusions(cases, samples) if is_exact else [],
+            confusions=(
+                figures.confusions(cases, samples)
+                if is_exact and run.outputs_deleted_at is None
+                else []
+            ),
             histograms=figures.histograms(about.criteria, samples),
             prompts=_prompts(run),
             costs=list(figures.costs(columns, samples, run.arms)),
@@ -158,6 +162,8 @@ def _warnings(run: Run, rows: Sequence[matrix.Row]) -> Iterator[str]:
             f"{words.count(unscored, 'repeat')} could not be scored, because the machinery failed."
             " They count neither as passes nor as failures."
         )
+    if run.outputs_deleted_at is not None:
+        yield f"{words.outputs_deleted(run)} Scores, verdict and costs are those of the run."
     if taken_from := run.arms.get(plan.BASELINE, {}).get("taken_from"):
         yield f"The baseline's outputs are those of the run {taken_from}, which paid for them."
 

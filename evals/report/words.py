@@ -47,6 +47,11 @@ def versions(run: Run, *, against: str | None = None) -> str:
     return f"{candidate} against {baseline}" if baseline else candidate
 
 
+def outputs_deleted(run: Run) -> str:
+    """Return a sentence about a run whose retention has ended."""
+    return f"The outputs of the run {run.pk} were deleted on {run.outputs_deleted_at:%-d %B %Y}."
+
+
 def _baseline(run: Run, against: str | None) -> str | None:
     if against is None and run.kind == Run.Kind.SAME:
         return ITSELF

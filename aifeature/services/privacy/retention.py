@@ -23,8 +23,11 @@ BATCH: Final = 500
 """Jobs blanked in one transaction, so that locks are short."""
 
 
-def run_daily() -> int:
-    """Blank expired jobs, once per UTC day. Return the number of blanked jobs."""
+def run_daily(*, also: Callable[[], str] | None = None) -> int:
+    """Blank expired jobs, once per UTC day. Return the number of blanked jobs.
+
+    `also` deletes other content in the same run, and returns a sentence for its result.
+    """
     if not ticks.claim(TASK, ticks.DAILY):
         return 0
     blanked = 0
@@ -36,7 +39,8 @@ def run_daily() -> int:
         web_failures.prune()
         limits.prune()
         logger.info("retention: %d jobs blanked, %d old ticks deleted", blanked, pruned)
-        return Found(ok=True, result=f"The content of {blanked} jobs was deleted.")
+        result = f"The content of {blanked} jobs was deleted."
+        return Found(ok=True, result=f"{result} {also()}" if also else result)
 
     check_runs.run(TASK, blank)
     return blanked
