@@ -1,13 +1,12 @@
 from django.db import migrations, models
 
-from aifeature import sql
-
 
 class Migration(migrations.Migration):
     """Plain answers, answers that wait for a person, why a call went to its model, cache savings.
 
-    One migration, because each function is loaded as it is today: with a column that comes later,
-    it would fail in between. Jobs come before attempts, as in the functions.
+    0042 loads the functions that use these columns, because each function is loaded as it is today:
+    with a column that comes later, it would fail in between. Jobs come before attempts, as in the
+    functions.
     """
 
     dependencies = [("aifeature", "0039_copy_wait_reasons")]
@@ -55,6 +54,4 @@ class Migration(migrations.Migration):
                 help_text="Micro-dollars that the provider's prompt cache saved; negative for a call that only wrote to it.",
             ),
         ),
-        *sql.load("begin_attempt", "settle_attempt", "finish", "guards", "overdue"),
-        *sql.load("closed_accounts", "stopped", "content_purge"),
     ]

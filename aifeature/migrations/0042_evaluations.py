@@ -4,7 +4,10 @@ from aifeature import sql
 
 
 class Migration(migrations.Migration):
-    """Jobs of evaluations: their origin, their options, their own budget and queue."""
+    """Jobs of evaluations: their origin, their options, their own budget and queue.
+
+    It also loads the functions for the columns of 0040.
+    """
 
     dependencies = [("aifeature", "0041_approval_index")]
     operations = [
@@ -40,4 +43,5 @@ class Migration(migrations.Migration):
         ),
         *sql.load("windows", "begin_attempt", "settle_attempt", "settle_unknown", "reconcile"),
         *sql.load("guards", "claim", "submit", "dispatch", "load", "stalled", "closed_accounts"),
+        *sql.load("finish", "overdue", "stopped", "content_purge"),
     ]

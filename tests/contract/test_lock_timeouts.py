@@ -55,7 +55,7 @@ def milliseconds(setting: str) -> int:
 
 def test_every_function_that_is_called_gives_up_on_a_lock() -> None:
     found, names = limits(), set(called())
-    assert {"aif_claim", "aif_blank_expired", "aif_still_running"} <= names, "nothing was read"
+    assert {"aif_claim_run", "aif_blank_expired", "aif_still_running"} <= names, "nothing was read"
     assert names & {"aif_move_hold", "aif_lives"} == set(), "helpers wait as their callers do"
     without = {name for name in names if name in found and found[name] is None}
     assert without == set(), "add SET lock_timeout = '...' to their definition"

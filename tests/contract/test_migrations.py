@@ -264,7 +264,7 @@ def test_indexes_are_built_concurrently_outside_a_transaction(loader: MigrationL
     assert list(problems(built, loader.project_state())) == []
 
 
-RELEASED = "0041_approval_index"
+RELEASED = "0039_copy_wait_reasons"
 """The last migration of the previous release. Databases of that release have passed it."""
 
 
