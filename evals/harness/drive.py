@@ -16,7 +16,7 @@ from django.db.models import Count, Q, Sum
 
 from aifeature import registry
 from aifeature.reasons import FailureCode
-from aifeature.services.jobs import evaluations
+from aifeature.services import evaluations
 from aifeature.spec import Feature
 from aifeature.suites import Case
 from evals.harness import costs, plan

@@ -1,12 +1,11 @@
 """A user's jobs: submit, read, list, cancel and requeue them.
 
-Public: the functions below, `admission` (may a user submit now), `refusals` (the errors), and
-`evaluations`, jobs of no user.
+Public: the functions below, `admission` (may a user submit now) and `refusals` (the errors).
 
 Size limit: 750 lines.
 """
 
-from aifeature.services.jobs import admission, evaluations, refusals
+from aifeature.services.jobs import admission, refusals
 from aifeature.services.jobs.lifecycle import (
     CannotRequeueError,
     Page,
@@ -16,6 +15,7 @@ from aifeature.services.jobs.lifecycle import (
     page,
     requeue,
     submit,
+    validated,
     visible_feature,
     visible_features,
 )
@@ -26,12 +26,12 @@ __all__ = [
     "Submission",
     "admission",
     "cancel",
-    "evaluations",
     "get",
     "page",
     "refusals",
     "requeue",
     "submit",
+    "validated",
     "visible_feature",
     "visible_features",
 ]

@@ -10,10 +10,9 @@ from django.contrib.auth.models import User
 from aifeature import registry
 from aifeature.features.judge.feature import Criterion, Exhibit, Judgement, Score, check
 from aifeature.models import Job, Status
-from aifeature.services import jobs
+from aifeature.services import evaluations, jobs
 from aifeature.services.controls import effective
 from aifeature.services.execution import job_run
-from aifeature.services.jobs import evaluations
 from aifeature.services.jobs.refusals import NotFound
 
 CRITERIA = [

@@ -15,10 +15,9 @@ from redis import Redis
 from aifeature import prompts
 from aifeature.models import Attempt, Job, KillMode, SpendHour, SpendWindow, Status, heartbeats
 from aifeature.models.functions import database_now, rows
-from aifeature.services import dispatch
+from aifeature.services import dispatch, evaluations
 from aifeature.services.controls import GLOBAL, switch
 from aifeature.services.execution import calls, job_run
-from aifeature.services.jobs import evaluations
 from aifeature.services.jobs.refusals import InvalidInput, NotFound
 from aifeature.services.monitoring.spikes import recent, rollup
 from aifeature.services.spend import reconciler

@@ -18,7 +18,7 @@ from django.db.models import Case, Q, Sum, When
 from aifeature import prompts, registry
 from aifeature.models import TERMINAL, Attempt, AttemptState, Job, Status, submission
 from aifeature.models.job import Origin
-from aifeature.services.jobs import lifecycle
+from aifeature.services.jobs import validated
 from aifeature.services.jobs.refusals import NotFound
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def submit(
         raise NotFound(f"There is no feature {slug}.") from None
     if prompt_version:
         prompts.get(slug, prompt_version)
-    value = lifecycle.validated(feature, dict(data))
+    value = validated(feature, dict(data))
     job = submission.store_other(
         Job(
             id=uuid4(),
