@@ -15,7 +15,7 @@ ALIKE: Final = 0.6
 """Share of the shorter text's word triples from which two cases are near-duplicates."""
 
 LEAST_WORDS: Final = 8
-"""Words of an input below which it may stand in a prompt by chance."""
+"""Words of an input below which it may be in a prompt by chance."""
 
 _WORD: Final = re.compile(r"\w+")
 
@@ -41,7 +41,7 @@ def _repeated(suite: Suite) -> Iterator[str]:
 
 
 def _leaked(feature: Feature, suite: Suite) -> Iterator[str]:
-    """Yield the cases whose input stands in a prompt: their results say nothing."""
+    """Yield the cases whose input is in a prompt: their results are no evidence."""
     written = {
         version: _plain(prompts.get(feature.slug, version))
         for version in prompts.versions(suite.slug)

@@ -1,4 +1,4 @@
-"""A run ends with a verdict, whatever is killed, and pays for each call once."""
+"""A run ends with a verdict after any kill, and pays for each call once."""
 
 from __future__ import annotations
 
