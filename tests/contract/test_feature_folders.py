@@ -237,13 +237,13 @@ def sources(body: str) -> Callable[[Place], None]:
 
 def cites(section: str) -> Callable[[Place], None]:
     """Return a function that adds a case whose answer cites this section and one that exists."""
-    expected = f'{{"cites": ["aa", "{section}"]}}'
+    expected = f'{{"citations": {{"all": ["aa", "{section}"]}}}}'
     field = '    cites: list[Citation] = Field(description="Sections.")\n'
 
     def add(place: Place) -> None:
         sources('return {"aa": A}')(place)
         place.edit("feature.py", "class Note(BaseModel):\n", f"class Note(BaseModel):\n{field}")
-        suite(f'{{"id": "x", "input": {{"text": "Hi"}}, "expected": {expected}}}')(place)
+        suite(f'{{"id": "odd", "input": {{"text": "Hi"}}, "expected": {expected}}}')(place)
 
     return add
 
@@ -286,7 +286,7 @@ PROBLEMS = {
     "an expected citation of no section": (
         cites("gone"),
         "W013",
-        "evals/suites/labels/cases.jsonl:5: expected.cites: the feature has no section 'gone'",
+        "evals/suites/labels/cases.jsonl:5: expected.citations: the feature has no section 'gone'",
     ),
     "a text as a hook": (
         edited("feature.py", "check=check", 'check="gist"'),
