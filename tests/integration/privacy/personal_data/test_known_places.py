@@ -6,6 +6,7 @@ from django.apps import apps
 from django.contrib.auth.models import User
 
 from aifeature.models import Attempt, Job
+from evals.models import Run, Sample
 
 KNOWN = {
     "admin.LogEntry.user",
@@ -30,19 +31,33 @@ FREE_TEXT = {
         *("request_digest", "approval_reason"),
     },
     Attempt: {"request", "output", "error_detail"},
+    Run: set(),
+    Sample: set(),
 }
 """Columns an erasure blanks."""
 
 NO_CONTENT = {
     Job: {
         *("id", "feature", "status", "error_code", "cancelled_by", "worker", "model"),
-        *("prompt_version", "wait_reason"),
+        *("prompt_version", "wait_reason", "origin"),
+        "options",  # of an evaluation: a prompt version and a random number
     },
     Attempt: {
         *("id", "feature", "purpose", "state", "provider", "model", "prompt_version"),
         *("prompt_hash", "stop_reason", "request_id", "error_code"),
+        "budget",
         "reason",  # names of models and routes, and figures
         "settled_reason",  # an operator's words; listed if they hold the name
+    },
+    # An evaluation runs the cases of a suite, whose texts are part of the code. No text of a user
+    # gets there, so an erasure leaves its tables as they are.
+    Run: {
+        *("id", "feature", "kind", "state", "note", "cases", "suite_hash", "arms", "judge"),
+        *("scorer_hash", "provider", "verdict"),
+    },
+    Sample: {
+        *("arm", "case", "state", "job", "judge_job", "output", "parts", "judgement", "problem"),
+        *("model", "attempts"),
     },
 }
 """Text columns whose values are ours or the provider's, never a person's words."""
