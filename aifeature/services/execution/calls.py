@@ -244,11 +244,12 @@ def probe(model: str) -> None:
     """Send the probe that a model's breaker needs, if it is due and no other process sends it.
 
     The first feature that uses the model pays, or the next one if a cap or a switch forbids that.
+    An internal feature pays only if no other one can.
     Does nothing in a process without an API key.
     """
     if not settings.AIFEATURE["API_KEY"]:
         return
-    for feature in registry.all_features().values():
+    for feature in sorted(registry.all_features().values(), key=lambda each: each.internal):
         if not any(model in route.models for route in feature.routes):
             continue
         payer = FeaturePayer(feature, Cancel(), worker_context.current().keeper)

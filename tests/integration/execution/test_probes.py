@@ -122,9 +122,11 @@ def test_the_check_sends_the_probes_that_no_job_sends(sandbox: SandboxServer) ->
     assert len(probes()) == 2
 
 
-def test_a_probe_of_the_check_is_paid_by_a_feature_that_may_pay(opened: None) -> None:
-    let_probe_be_due()
-    first, *others = [each.slug for each in registry.all_features().values()]
+@pytest.mark.parametrize("model", [HAIKU, SONNET])
+def test_a_probe_of_the_check_is_paid_by_a_feature_that_may_pay(opened: None, model: str) -> None:
+    open_breaker(model)
+    probe_is_due(model)
+    first, *others = registry.offered()
     effective.change(first, {"killed": True}, reason="test", check_name="test")
     tasks.check_provider()
     (probe,) = probes()
