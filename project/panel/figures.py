@@ -74,7 +74,7 @@ def _failures(live: model_views.Live) -> str:
 
 def _windows(now: Any) -> list[tuple[str, overview.Spend]]:
     found = overview.spend(now)
-    return [(slug, found[slug]) for slug in registry.all_features()]
+    return [(slug, found[slug]) for slug in registry.offered()]
 
 
 def _feature(slug: str, window: overview.Spend) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_a_crowd_sends_as_all_demo_users(staff: Client) -> None:
     assert f"{actions.CROWD} requests accepted." in press(staff, "crowd")
     assert Job.objects.count() == actions.CROWD
     assert set(Job.objects.values_list("user__username", flat=True)) == {"sam", "demo"}
-    assert set(Job.objects.values_list("feature", flat=True)) == set(registry.all_features())
+    assert set(Job.objects.values_list("feature", flat=True)) == set(registry.offered())
 
 
 def test_a_broken_provider_opens_the_breaker_after_any_number_of_successes(
@@ -102,10 +102,12 @@ def test_a_worse_prompt_and_a_used_up_budget_are_repaired(staff: Client) -> None
     press(staff, "spend")
     assert controls.caps(feature).feature == 10_000
     assert f"{actions.CROWD} refused (budget_reached)" in press(staff, "crowd")
-    assert staff.get(PANEL).text.count("100% of the budget used") == len(registry.all_features())
+    page = staff.get(PANEL).text
+    assert page.count("100% of the budget used") == len(registry.offered())
+    assert registry.get("judge").title not in page, "it is internal"
     tasks.check_budgets()
     reached = Alert.objects.filter(kind="budget_reached").values_list("subject", flat=True)
-    assert set(reached) == {f"{slug} day" for slug in registry.all_features()}
+    assert set(reached) == {f"{slug} day" for slug in registry.offered()}
     press(staff, "repair")
     assert controls.prompt_version(feature) == feature.prompt_version
     assert controls.caps(feature).feature == 100_000_000
