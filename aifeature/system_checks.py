@@ -155,6 +155,8 @@ def cache_of(feature: Feature) -> Iterator[CheckMessage]:
 
 def budgets_of(feature: Feature) -> Iterator[CheckMessage]:
     """Yield the problems of one user's caps in a feature whose models have a price."""
+    if feature.internal:  # no user has a cap there
+        return
     limits = feature.limits
     spend = budget.user_spend_usd(limits, budget_usd=None, spend_usd=None)
     where = f"aifeature/features/{feature.slug}/feature.py"

@@ -138,12 +138,12 @@ def evals_caps() -> Caps:
 def account_spend_usd() -> Decimal | None:
     """Return the cap on one user's spend over all features in a UTC day; None is no cap.
 
-    The operator's value for GLOBAL, else the largest cap of any feature, if all have one.
+    The operator's value for GLOBAL, else the largest cap of any offered feature, if all have one.
     """
     usd = cache.get(GLOBAL).user_daily_spend_usd
     if usd is not None:
         return usd
-    each = [_user_spend(f, cache.get(f.slug)) for f in registry.all_features().values()]
+    each = [_user_spend(f, cache.get(f.slug)) for f in registry.offered().values()]
     capped = [usd for usd in each if usd is not None]
     return max(capped) if capped and len(capped) == len(each) else None
 

@@ -51,7 +51,8 @@ def test_values_of_an_operator_override_the_code() -> None:
         reason="test",
         check_name="test",
     )
-    spends = [budget.user_spend_usd(each, budget_usd=None, spend_usd=None) for each in OTHERS]
+    offered = [each.limits for slug, each in registry.offered().items() if slug != "summarize"]
+    spends = [budget.user_spend_usd(each, budget_usd=None, spend_usd=None) for each in offered]
     account = max((money.to_micro(usd) or 0 for usd in spends), default=0)
     assert effective.caps(SUMMARIZE) == Caps(
         user=0, user_spend=0, account=account, feature=10_000, everything=10_000 + OF_OTHERS
