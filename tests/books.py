@@ -57,13 +57,19 @@ def counted(call: AttemptRow | Attempt) -> int:
     return call.bound_micro if call.state == "unknown" else call.cost_micro
 
 
-def windows_of(user: int | None, feature: str, day: Day) -> list[tuple[str, str, Day]]:
-    """Return the windows that count a call: scope, key, day. A probe has no user."""
+def payer_of(call: AttemptRow | Attempt) -> str:
+    """Return the key of the `feature` window that pays for a call."""
+    return call.budget or call.feature
+
+
+def windows_of(user: int | None, payer: str, day: Day) -> list[tuple[str, str, Day]]:
+    """Return the windows that count a call: scope, key, day. Probes and
+    calls of evaluations have no user."""
     month: Any = day.replace(day=1) if isinstance(day, date) else f"{day[:7]}-01"
-    users = [("user", f"{feature}:{user}", day), ("account", str(user), day)]
+    users = [("user", f"{payer}:{user}", day), ("account", str(user), day)]
     return [
         *(users if user is not None else []),
-        *(("feature", feature, day), ("global", "", day), ("month", "", month)),
+        *(("feature", payer, day), ("global", "", day), ("month", "", month)),
     ]
 
 
@@ -85,7 +91,7 @@ def differences(
         spend = 0 if is_open else counted(call)
         may_charge = call.state not in {"started", "failed"}
         charge = charges.get((str(call.job), call.number), 0) if may_charge else 0
-        for key in windows_of(call.user_id, call.feature, call.day):
+        for key in windows_of(call.user_id, payer_of(call), call.day):
             is_users = key[0] in OF_A_USER
             sums = found.setdefault(key, [0, 0, 0])
             sums[0] -= charge if is_users else spend

@@ -74,6 +74,7 @@ class Attempt:
     started_at: float
     ended_at: float | None
     own_spend: bool = False
+    budget: str = ""
 
     @property
     def spend_micro(self) -> int:
@@ -299,7 +300,7 @@ _ATTEMPTS: Final = """
 SELECT id::text, job_id::text AS job, user_id, feature, epoch, number, purpose, model, state,
        input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, cost_micro, bound_micro,
        day::text, error_code, error_detail, extract(epoch FROM started_at)::float8 AS started_at,
-       extract(epoch FROM ended_at)::float8 AS ended_at, own_spend
+       extract(epoch FROM ended_at)::float8 AS ended_at, own_spend, budget
   FROM aifeature_attempt ORDER BY started_at
 """
 _WINDOWS: Final = """

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from tests.books import OF_A_USER, counted, windows_of
+from tests.books import OF_A_USER, counted, payer_of, windows_of
 from tests.integration.machine import ledger
 from tests.integration.machine.rows import ControlRow, JobRow, KeyRow, WorkerRow
 from tests.integration.machine.view import View
@@ -80,6 +80,44 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmitOther:
+    """Submit a job of an evaluation. A kill switch only stops its run."""
+
+    job: UUID
+    user: int
+    feature: str
+    key: str
+
+    def statement(self, now: datetime) -> Statement:
+        return (
+            """SELECT outcome || ' ' || job
+                 FROM aif_submit_other(%s, %s, %s, '{}', %s, 'eval', '{}', %s)""",
+            (self.job, self.user, self.feature, self.key, DEADLINE.total_seconds()),
+        )
+
+    def run(self, view: View) -> object:
+        view.lock(("job", self.job))
+        entry = KeyRow(self.user, self.key, self.job)
+        if taken := view.key(entry):
+            view.maybe.add(("job", taken.job))  # the call may wait for a change of that job
+            return f"exists {taken.job}"
+        view.write(entry)
+        view.write(
+            JobRow(
+                id=self.job,
+                user=self.user,
+                feature=self.feature,
+                key=self.key,
+                run_at=view.now,
+                deadline_at=view.now + DEADLINE,
+                published_at=None,
+                origin="eval",
+            )
+        )
+        return f"stored {self.job}"
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """Claim the job of a message if it is due or abandoned."""
 
@@ -129,21 +167,24 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class WritePresence:
-    """Write a worker's presence. It has no threads, so the publish window does not change."""
+    """Write a worker's presence. Only workers of evaluations have threads, so the publish window of
+    users does not change.
+    """
 
     worker: str
+    slots: int = 0
 
     def statement(self, now: datetime) -> Statement:
         return (
-            """INSERT INTO aifeature_worker (name, slots, seen_at)
-               VALUES (%s, 0, statement_timestamp())
+            """INSERT INTO aifeature_worker (name, queue, slots, seen_at)
+               VALUES (%s, %s, %s, statement_timestamp())
                    ON CONFLICT (name) DO UPDATE SET seen_at = statement_timestamp()
                RETURNING name""",
-            (self.worker,),
+            (self.worker, "evals" if self.slots else "llm", self.slots),
         )
 
     def run(self, view: View) -> object:
-        view.write(WorkerRow(self.worker, view.now))
+        view.write(WorkerRow(self.worker, view.now, self.slots))
         return self.worker
 
 
@@ -223,7 +264,7 @@ class SettleUnknown:
             return False
         view.change(row, state="settled", cost_micro=self.cost, tokens=self.cost)
         more = self.cost - counted(row)
-        for scope, key, day in windows_of(row.user_id, row.feature, row.day):
+        for scope, key, day in windows_of(row.user_id, payer_of(row), row.day):
             window = view.window(scope, key, day)
             if scope not in OF_A_USER:
                 view.change(window, spent_micro=window.spent_micro + more)
@@ -249,5 +290,6 @@ def is_over(row: JobRow, view: View) -> bool:
 
 
 def is_out(row: JobRow) -> bool:
-    """Return whether a job takes a place in the publish window: published or running."""
-    return row.status == "running" or (row.status == "queued" and row.published_at is not None)
+    """Return whether a job of a user takes a place in the publish window: published or running."""
+    is_published = row.status == "queued" and row.published_at is not None
+    return row.is_of_user and (row.status == "running" or is_published)

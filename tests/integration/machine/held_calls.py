@@ -91,7 +91,8 @@ class Begin:
             AttemptRow(
                 id=self.attempt,
                 job=row.id,
-                user_id=row.user,
+                user_id=row.user if row.is_of_user else None,
+                budget="" if row.is_of_user else ledger.EVALS,
                 feature=row.feature,
                 epoch=row.epoch,
                 number=row.attempts + 1,

@@ -18,6 +18,7 @@ from tests.integration.machine.calls import (
     Claim,
     SettleUnknown,
     Submit,
+    SubmitOther,
     Switch,
     WritePresence,
 )
@@ -31,13 +32,14 @@ from tests.integration.machine.sweep_calls import (
     LOST_AFTER,
     CancelStopped,
     Dispatch,
+    DispatchOthers,
     EndAbandoned,
     EndOverdue,
     EndUnapproved,
     NextDue,
 )
 from tests.integration.machine.transactions import TICK, Transactions
-from tests.integration.machine.view import GLOBAL
+from tests.integration.machine.view import GLOBAL, SEEN
 
 ENDS = ("COMMIT", "HOLD", "COMMIT", "HOLD", "COMMIT", "ROLLBACK")
 CAPS = st.one_of(st.none(), st.integers(6, 24))
@@ -63,9 +65,12 @@ CONTROLS: Final[tuple[Call, ...]] = (
     *(Dispatch(1), Dispatch(2), Dispatch(4), Dispatch(2)),
     *(EndAbandoned(), EndOverdue(1), EndAbandoned(), EndOverdue(9), NextDue()),
     *(EndUnapproved(1), EndUnapproved(9)),
+    *(WritePresence("e1", slots=2), DispatchOthers(1), DispatchOthers(9)),
 )
 REPEATED: Final = (Claim, Cancel, Settle, Finish, Release, SettleUnknown)
 """Calls that may run twice at the same time: a message delivered twice, a lost connection."""
+
+DISPATCHES: Final = (Dispatch, DispatchOthers)
 
 MOST_JOBS: Final = 8
 
@@ -91,17 +96,27 @@ class JobLife(Transactions):
         author=st.sampled_from((None, *AUTHORS)),
         cut=st.sampled_from(CUT),
         lost=st.booleans(),
+        other=st.sampled_from((None, None, 0, 1)),
     )
     def jobs_that_run(
-        self, caps: Caps, features: list[str], author: str | None, cut: Ending, *, lost: bool
+        self,
+        caps: Caps,
+        features: list[str],
+        author: str | None,
+        cut: Ending,
+        *,
+        lost: bool,
+        other: int | None,
     ) -> None:
-        """Make jobs with a call. The first one is taken over, and may be cancelled.
+        """Make jobs with a call, one of them perhaps of an evaluation. The first one is taken over,
+        and may be cancelled.
 
         The last one returns to the queue by its worker or, if the worker lost it, by the keeper.
         """
         self.caps = caps
-        for feature in features:
-            self.send(self._submission(USERS[0], feature, None, marked=True))
+        for number, feature in enumerate(features):
+            key = "e" if number == other else None
+            self.send(self._submission(USERS[0], feature, key, marked=True))
             self.send(Claim(self.jobs[-1], "w1"))
             self.send(self._call(self.claims[-1], 3))
         self.now += LEASE - TICK  # the end of the first job's lease
@@ -137,7 +152,7 @@ class JobLife(Transactions):
         match kind:
             case 4 if len(self.jobs) < MOST_JOBS:
                 user, feature = dice.one_of(USERS), dice.one_of(FEATURES)
-                key = dice.one_of((None, None, "k"))
+                key = dice.one_of((None, None, "k", "e"))
                 return self._submission(user, feature, key, marked=bool(dice.below(2)))
             case 5:
                 job = dice.one_of(self.jobs)
@@ -212,15 +227,19 @@ class JobLife(Transactions):
 
         A dispatcher skips locked jobs, so no other call starts while it waits.
         """
-        while not self.idle() or any(isinstance(lane.call, Dispatch) for lane in self.under_way()):
+        while not self.idle() or any(
+            isinstance(lane.call, DISPATCHES) for lane in self.under_way()
+        ):
             self.end(self.open()[0], "COMMIT")
 
     def _may_sweep(self, call: Call) -> bool:
         """A dispatcher skips locked jobs. The model has no exact locks of calls that wait."""
-        return not isinstance(call, Dispatch) or not self.under_way()
+        return not isinstance(call, DISPATCHES) or not self.under_way()
 
     def _submission(self, user: int, feature: str, key: str | None, *, marked: bool) -> Call:
         self.jobs.append(UUID(int=len(self.jobs) + 1))
+        if key == "e":
+            return SubmitOther(self.jobs[-1], user, feature, key)
         return Submit(self.jobs[-1], user, feature, key, marked)
 
     def _call(self, held: Held, bound: int) -> Call:
@@ -265,5 +284,5 @@ class JobLife(Transactions):
                 if row.published_at is not None:
                     moments.add(row.published_at + LOST_AFTER)
             if isinstance(row, WorkerRow):
-                moments.add(row.seen_at + LEASE)
+                moments |= {row.seen_at + LEASE, row.seen_at + SEEN}
         return sorted(moment for moment in moments if moment > self.now)

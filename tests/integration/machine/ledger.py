@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from tests.books import OF_A_USER, counted, windows_of
+from tests.books import OF_A_USER, counted, payer_of, windows_of
 from tests.integration.machine.rows import JobRow, WindowRow
 from tests.integration.machine.view import Refused, View
 
 UNSURE: Final = frozenset({"estimated", "unknown"})
 """States of a call whose bill is not certain. A person may settle it."""
+
+EVALS: Final = "_evals"
+"""The payer of all calls of evaluations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,8 @@ def hold(view: View, job: JobRow, bound: int, caps: Caps) -> None:
         Refused: a window has no room, the user has too many calls, or the feature is stopped.
     """
     with view.savepoint():
-        for scope, key, day in windows_of(job.user, job.feature, view.now.date()):
+        user, payer = (job.user, job.feature) if job.is_of_user else (None, EVALS)
+        for scope, key, day in windows_of(user, payer, view.now.date()):
             window = view.window(scope, key, day)
             limits = caps.on(window)
             if scope == "month" or all(bound <= cap for _, cap, _ in limits):
@@ -93,7 +97,8 @@ def close(
 ) -> int | None:
     """Close an open call and return the charge in micro-dollars; None: it was closed already.
 
-    Its reservation becomes spend. An accepted answer is charged, and so is shown text.
+    Its reservation becomes spend. An accepted answer is charged, and so is shown text, but nothing
+    of an evaluation.
     """
     row = view.attempt(attempt)
     if row is None or row.state != "started":
@@ -106,12 +111,13 @@ def close(
         cost_micro=ending.cost,
         tokens=ending.cost,
         code=code,
-        own_spend=ending.state == "settled" or (ending.state in UNSURE and by_user),
+        own_spend=row.user_id is not None
+        and (ending.state == "settled" or (ending.state in UNSURE and by_user)),
         ended_at=view.now,
     )
     spend = counted(row)
-    charge = ending.cost if accepted else min(worth, spend)
-    for scope, key, day in windows_of(row.user_id, row.feature, row.day):
+    charge = 0 if row.budget else ending.cost if accepted else min(worth, spend)
+    for scope, key, day in windows_of(row.user_id, payer_of(row), row.day):
         window = view.window(scope, key, day)
         spent, own = (charge, row.own_spend * spend) if scope in OF_A_USER else (spend, 0)
         view.change(

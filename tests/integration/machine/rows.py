@@ -44,6 +44,12 @@ class JobRow:
     """When it fails if no person has decided about its answer."""
     partial: str = ""
     """Text that was shown before the user cancelled it."""
+    origin: str = "user"
+    """`user`, or `eval`: its calls have no user and are paid by the budget of evaluations."""
+
+    @property
+    def is_of_user(self) -> bool:
+        return self.origin == "user"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,7 @@ class AttemptRow:
 
     id: UUID
     job: UUID
-    user_id: int
+    user_id: int | None
     feature: str
     epoch: int
     number: int
@@ -66,6 +72,8 @@ class AttemptRow:
     ended_at: datetime | None = None
     own_spend: bool = False
     """Whether it counts towards its user's spend cap."""
+    budget: str = ""
+    """The payer; empty: its feature."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +118,11 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker's presence."""
+    """A worker's presence. Only workers of evaluations have threads."""
 
     name: str
     seen_at: datetime
+    slots: int = 0
 
 
 Row = JobRow | AttemptRow | WindowRow | ControlRow | KeyRow | TurnRow | WorkerRow
@@ -154,18 +163,20 @@ TABLES: Final = {
                attempts, worker, run_at, deadline_at, published_at, started_at, lease_until,
                finished_at, cancel_requested_at, result->>'text' AS result, error_code AS code,
                error_message AS text, model, input_tokens AS tokens, charge_micro, cancelled_by,
-               partial_text AS partial, approval_expires_at AS expires_at
+               partial_text AS partial, approval_expires_at AS expires_at,
+               origin
           FROM public.aifeature_job""",
     AttemptRow: """
         SELECT id, job_id AS job, user_id, feature, epoch, number, state, model, day, ended_at,
-               input_tokens AS tokens, cost_micro, bound_micro, error_code AS code, own_spend
+               input_tokens AS tokens, cost_micro, bound_micro, error_code AS code, own_spend,
+               budget
           FROM public.aifeature_attempt""",
     WindowRow: """
         SELECT scope, key, day, spent_micro, held_micro, own_spend_micro
           FROM public.aifeature_spendwindow""",
     ControlRow: "SELECT feature, killed, kill_mode AS mode FROM public.aifeature_featurecontrol",
     TurnRow: 'SELECT feature, user_id AS "user" FROM public.aifeature_dispatchturn',
-    WorkerRow: "SELECT name, seen_at FROM public.aifeature_worker",
+    WorkerRow: "SELECT name, seen_at, slots FROM public.aifeature_worker",
 }
 QUERIES: Final[dict[type[Any], tuple[Any, str]]] = {
     kind: (class_row(kind), query) for kind, query in TABLES.items()

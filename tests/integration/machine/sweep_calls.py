@@ -24,7 +24,7 @@ ENDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Choose and mark the next jobs to publish."""
+    """Choose and mark the next jobs of users to publish."""
 
     limit: int
 
@@ -39,6 +39,8 @@ class Dispatch:
         for row in abandoned:
             view.change(row, published_at=view.now)
         for row in _free(view.jobs_before(), view):
+            if not row.is_of_user:
+                continue
             if row.status == "queued" and is_older(row.published_at, LOST_AFTER, view):
                 view.change(row, published_at=None)
         waiting = [row for row in view.jobs_before() if _is_waiting(row)]
@@ -53,7 +55,8 @@ class Dispatch:
         rows = [
             row
             for row in _free(view.jobs_before(), view)
-            if is_abandoned(row, view)
+            if row.is_of_user
+            and is_abandoned(row, view)
             and (row.published_at is None or is_older(row.published_at, AGAIN_AFTER, view))
         ]
         chosen = in_order(rows, view)[: self.limit]
@@ -88,6 +91,53 @@ class Dispatch:
                 room, found = room - 1, True
         view.write(TurnRow(*at))
         return picked
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchOthers:
+    """Choose and mark the next jobs of evaluations to publish."""
+
+    limit: int
+
+    def statement(self, now: datetime) -> Statement:
+        spans = (span.total_seconds() for span in (LOST_AFTER, AGAIN_AFTER, LEASE))
+        return "SELECT * FROM aif_choose_others(%s, %s, %s, %s)", (self.limit, *spans)
+
+    def run(self, view: View) -> object:
+        others = [row for row in view.jobs_before() if not row.is_of_user]
+        running = sum(row.status == "running" for row in others)
+        sent = sum(row.status == "queued" and row.published_at is not None for row in others)
+        threads = view.threads_of_evals()
+        lost_after = AGAIN_AFTER if running < threads else LOST_AFTER
+        again = [
+            row
+            for row in _free(others, view)
+            if (row.status == "queued" and is_older(row.published_at, lost_after, view))
+            or (
+                is_abandoned(row, view)
+                and (
+                    row.published_at is None
+                    or (row.lease_until is not None and row.published_at < row.lease_until)
+                    or is_older(row.published_at, AGAIN_AFTER, view)
+                )
+            )
+        ]
+        room = max(0, min(self.limit, 2 * threads - running - sent))
+        due = [
+            row
+            for row in _free(others, view)
+            if row.status == "queued"
+            and row.published_at is None
+            and row.run_at <= view.now
+            and not view.is_killed(row.feature)
+        ]
+        chosen = [
+            *sorted(again, key=lambda row: (row.run_at, row.id not in view.answer))[: self.limit],
+            *sorted(due, key=lambda row: (row.run_at, row.id not in view.answer))[:room],
+        ]
+        for row in chosen:
+            view.change(row, published_at=view.now)
+        return {row.id for row in chosen}
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +293,7 @@ def in_order(rows: list[JobRow], view: View) -> list[JobRow]:
 
 
 def _is_waiting(row: JobRow) -> bool:
-    return row.status == "queued" and row.published_at is None
+    return row.is_of_user and row.status == "queued" and row.published_at is None
 
 
 def _free(rows: list[JobRow], view: View) -> list[JobRow]:

@@ -15,6 +15,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from aifeature import sql
 from tests.integration.machine.database import without_guard
+from tests.integration.machine.eval_mutations import EVAL_MUTATIONS
 from tests.integration.machine.job_life import JobLife
 from tests.integration.machine.keeper_mutations import KEEPER_MUTATIONS
 from tests.integration.machine.lanes import Lanes
@@ -35,8 +36,9 @@ USUAL = {
     "a reservation is not returned",
     "own spend is not counted",
     "shown text is charged above the spend",
+    "the feature pays for its evaluations",
 }
-ALL = (*MUTATIONS, *KEEPER_MUTATIONS, *SPEND_MUTATIONS)
+ALL = (*MUTATIONS, *KEEPER_MUTATIONS, *SPEND_MUTATIONS, *EVAL_MUTATIONS)
 CHOSEN = [
     mutation
     for mutation in ALL

@@ -20,6 +20,7 @@ from tests.integration.machine.rows import Key, Row
 from tests.integration.machine.sweep_calls import (
     CancelStopped,
     Dispatch,
+    DispatchOthers,
     EndAbandoned,
     EndOverdue,
     EndUnapproved,
@@ -154,7 +155,7 @@ def _plain(call: Call, answer: Answer) -> object:  # noqa: PLR0911 (a table)
             return set(answer)
         case Claim() if answer == [(LOCKED,)]:
             return LOCKED
-        case EndOverdue() | EndUnapproved() | EndAbandoned() | CancelStopped():
+        case DispatchOthers() | EndOverdue() | EndUnapproved() | EndAbandoned() | CancelStopped():
             return {row[0] for row in answer}
         case Dispatch():
             return [row[0] for row in answer]

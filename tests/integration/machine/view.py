@@ -29,6 +29,9 @@ GLOBAL: Final = "_everything"
 FRESH: Final = timedelta(seconds=3)
 """Maximum age of the presence of a worker that takes over a run (`aif_may_take_over`)."""
 
+SEEN: Final = timedelta(seconds=20)
+"""Maximum age of the presence of a worker whose threads count."""
+
 
 class Refused(Exception):  # noqa: N818 (a verdict, not a defect)
     """The verdict with which a savepoint is rolled back."""
@@ -141,6 +144,11 @@ class View:
         """Return whether a worker's presence is fresh, by the snapshot of the statement."""
         row = self._before.get(("worker", worker))
         return isinstance(row, WorkerRow) and row.seen_at > self.now - stale
+
+    def threads_of_evals(self) -> int:
+        """Return the threads of live workers of evaluations, by the snapshot of the statement."""
+        workers = [row for row in self._before.values() if isinstance(row, WorkerRow)]
+        return sum(row.slots for row in workers if row.seen_at > self.now - SEEN)
 
     def may_take_over(self, worker: str) -> bool:
         """Return whether a worker's presence is fresh enough to take over, or not written yet."""
