@@ -119,5 +119,5 @@ def test_a_new_feature_runs_in_a_stack_that_was_up_and_changes_no_other_file(
     added = sorted(after.keys() - before.keys())
     assert [name for name in added if not name.startswith(FOLDERS)] == []
     assert {name.rpartition("/")[2] for name in added} == {
-        *("__init__.py", "feature.py", "v1.md", "cases.jsonl")
+        *("__init__.py", "feature.py", "v1.md", "cases.jsonl", "suite.toml")
     }
