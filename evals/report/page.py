@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -18,7 +18,7 @@ from aifeature import money, registry
 from aifeature.spec import Scorer
 from evals.harness import conclude, costs, plan
 from evals.models import Run, Sample
-from evals.report import contents, figures, matrix, prompt_diff, words
+from evals.report import contents, facts, figures, matrix, prompt_diff, words
 from evals.statistics.findings import p_value
 from project.env import LOCAL_DIR
 
@@ -36,19 +36,12 @@ FILTERS: Final = {
     "all": "All",
 }
 
-COMPARED: Final = (plan.CANDIDATE, plan.BASELINE)
-
 STEP: Final = 10
 """Distance between two marks of an axis, in points."""
 
 
 def write(run: Run, to: Path | None = None) -> Path:
-    """Write the report of a run and return its file.
-
-    Args:
-        run: The run, which may be unfinished.
-        to: The file. Default: in the folder `evals` of the local data. Folders are created.
-    """
+    """Write the report. See `evals.report.write`."""
     file = to or LOCAL_DIR / "evals" / f"{run.feature}-{run.created_at:%Y-%m-%d}-{run.pk}.html"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(html(run, list(run.samples.all())), encoding="utf-8", errors="replace")
@@ -63,7 +56,6 @@ def html(run: Run, samples: Sequence[Sample]) -> str:
     rows = matrix.rows(cases, samples)
     tags = figures.by_tag(rows, about.tags, run.verdict)
     is_exact = suite is not None and suite.scorer == Scorer.EXACT
-    style, script = _asset("report.css"), _asset("report.js")
     text: str = (
         _environment()
         .get_template("report.html")
@@ -75,7 +67,7 @@ def html(run: Run, samples: Sequence[Sample]) -> str:
             sandbox=words.SANDBOX if run.provider == "sandbox" else "",
             warnings=list(_warnings(run, rows)),
             axis=_axis(run, conclude.floor_of(run) or None),
-            facts=list(_facts(run, samples)),
+            facts=list(facts.of_run(run, spent_micro=sum(s.cost_micro for s in samples))),
             columns=columns,
             rows=rows,
             empty=matrix.EMPTY,
@@ -94,9 +86,9 @@ def html(run: Run, samples: Sequence[Sample]) -> str:
             alpha=words.ALPHA,
             is_judged=bool(about.criteria),
             written=datetime.now(UTC),
-            style=style,
-            script=script,
-            policy=_policy(style, script),
+            style=_asset("report.css"),
+            script=_asset("report.js"),
+            policy=policy(),
         )
     )
     return text
@@ -127,10 +119,11 @@ def _asset(name: str) -> str:
     return (FOLDER / name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, script: str) -> str:
-    """Return a content policy that allows these two inline parts, and nothing else."""
+def policy() -> str:
+    """Return a content policy that allows the report's own script and style, and nothing else."""
+    script, style = _hash(_asset("report.js")), _hash(_asset("report.css"))
     return (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src data:;"
+        f"default-src 'none'; script-src {script}; style-src {style}; img-src data:;"
         " base-uri 'none'; form-action 'none'"
     )
 
@@ -200,7 +193,7 @@ def _axis(run: Run, floor: float | None) -> Axis | None:
     verdict = run.verdict
     if verdict is None or not verdict["candidate"]:
         return None
-    arms = {arm: verdict[arm] for arm in reversed(COMPARED) if verdict[arm]}
+    arms = {arm: verdict[arm] for arm in reversed(facts.COMPARED) if verdict[arm]}
     plain = verdict.get("plain_rate")
     lows: list[float] = [each["interval"]["low"] for each in arms.values()]
     lows += [each for each in (plain, floor) if each is not None]
@@ -229,53 +222,6 @@ def _axis(run: Run, floor: float | None) -> Axis | None:
         floor=None if floor is None else place(floor),
         floor_label="" if floor is None else f"floor {floor:.0%}",
     )
-
-
-def _facts(run: Run, samples: Sequence[Sample]) -> Iterator[tuple[str, str, str]]:
-    """Yield the name, value and remark of each figure below the headline."""
-    verdict = run.verdict
-    if verdict is not None:
-        yield from _verdict_facts(verdict)
-    spent = sum(sample.cost_micro for sample in samples)
-    yield (
-        "Spent",
-        costs.dollars(spent),
-        f"estimated {costs.dollars(run.estimate_micro)}, at most {costs.dollars(run.cap_micro)}",
-    )
-
-
-def _verdict_facts(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    if (difference := verdict["difference_points"]) is not None:
-        interval = verdict["difference_interval"]
-        remark = (
-            f"{words.points(interval['low'])} to {words.points(interval['high'])}"
-            if interval
-            else ""
-        )
-        yield "Difference", f"{words.points(difference)} points", remark
-    if verdict["p"] is not None:
-        yield "Test", p_value(verdict["p"]), verdict["test"] or ""
-    if (score := verdict["score_difference"]) is not None:
-        yield "Mean score", f"{score:+.3f}", "candidate minus baseline, from 0 to 1"
-    if (drop := verdict["smallest_drop_points"]) is not None:
-        yield "Smallest drop seen", f"{drop:.1f} points", "with 90% power"
-    if verdict["must_broken"]:
-        broken = verdict["must_broken"]
-        yield "Must cases broken", str(len(broken)), ", ".join(broken)
-    flaky = [verdict[arm]["churn"] if verdict[arm] else None for arm in COMPARED]
-    if flaky[0] is not None:
-        remark = "" if flaky[1] is None else f", {words.percent(flaky[1])} in the baseline"
-        yield "Flaky cases", words.percent(flaky[0]), f"in the candidate{remark}"
-    yield (
-        "Evidence",
-        words.count(verdict["cases"], "case"),
-        f"{words.count(verdict['groups'], 'group')}, {words.count(verdict['repeats'], 'repeat')}",
-    )
-    if (ahead := words.points_over_plain(verdict)) is not None:
-        remark = f"which passes {words.percent(verdict['plain_rate'])}"
-        yield "Above the plain answer", f"{words.points(ahead)} points", remark
-    if verdict["unscored_share"]:
-        yield "Unscored", words.percent(verdict["unscored_share"]), "of repeats"
 
 
 def _filters(rows: Sequence[matrix.Row], *, has_baseline: bool) -> list[tuple[str, str, int]]:

@@ -42,7 +42,12 @@ def count(number: int, noun: str) -> str:
 
 def versions(run: Run, *, against: str | None = None) -> str:
     """Return the compared prompts, such as `answer v2 against v1`."""
-    candidate = f"{run.feature} {run.arms[plan.CANDIDATE]['version']}"
+    return f"{run.feature} {pair(run, against=against)}"
+
+
+def pair(run: Run, *, against: str | None = None) -> str:
+    """Return the compared versions, such as `v2 against v1`."""
+    candidate: str = run.arms[plan.CANDIDATE]["version"]
     baseline = _baseline(run, against)
     return f"{candidate} against {baseline}" if baseline else candidate
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from evals.statistics.comparison import Comparison
 from evals.statistics.rules import Rules
+
+if TYPE_CHECKING:
+    from evals.statistics.comparison import Comparison
 
 ROUNDING: Final = 1e-9
 """Tolerance of limits that a value may reach exactly, such as a drop of ten points."""

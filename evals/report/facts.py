@@ -1,0 +1,58 @@
+"""The figures below the headline of a run, for its report and for admin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from evals.harness import costs, plan
+from evals.models import Run
+from evals.report import words
+from evals.statistics.findings import p_value
+
+COMPARED: Final = (plan.CANDIDATE, plan.BASELINE)
+
+
+def of_run(run: Run, *, spent_micro: int) -> Iterator[tuple[str, str, str]]:
+    """Yield the name, value and remark of each figure."""
+    if run.verdict is not None:
+        yield from _of_verdict(run.verdict)
+    yield (
+        "Spent",
+        costs.dollars(spent_micro),
+        f"estimated {costs.dollars(run.estimate_micro)}, at most {costs.dollars(run.cap_micro)}",
+    )
+
+
+def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    if (difference := verdict["difference_points"]) is not None:
+        interval = verdict["difference_interval"]
+        remark = (
+            f"{words.points(interval['low'])} to {words.points(interval['high'])}"
+            if interval
+            else ""
+        )
+        yield "Difference", f"{words.points(difference)} points", remark
+    if verdict["p"] is not None:
+        yield "Test", p_value(verdict["p"]), verdict["test"] or ""
+    if (score := verdict["score_difference"]) is not None:
+        yield "Mean score", f"{score:+.3f}", "candidate minus baseline, from 0 to 1"
+    if (drop := verdict["smallest_drop_points"]) is not None:
+        yield "Smallest drop seen", f"{drop:.1f} points", "with 90% power"
+    if verdict["must_broken"]:
+        broken = verdict["must_broken"]
+        yield "Must cases broken", str(len(broken)), ", ".join(broken)
+    flaky = [verdict[arm]["churn"] if verdict[arm] else None for arm in COMPARED]
+    if flaky[0] is not None:
+        remark = "" if flaky[1] is None else f", {words.percent(flaky[1])} in the baseline"
+        yield "Flaky cases", words.percent(flaky[0]), f"in the candidate{remark}"
+    yield (
+        "Evidence",
+        words.count(verdict["cases"], "case"),
+        f"{words.count(verdict['groups'], 'group')}, {words.count(verdict['repeats'], 'repeat')}",
+    )
+    if (ahead := words.points_over_plain(verdict)) is not None:
+        remark = f"which passes {words.percent(verdict['plain_rate'])}"
+        yield "Above the plain answer", f"{words.points(ahead)} points", remark
+    if verdict["unscored_share"]:
+        yield "Unscored", words.percent(verdict["unscored_share"]), "of repeats"
