@@ -51,7 +51,8 @@ def write(run: Run, to: Path | None = None) -> Path:
 def html(run: Run, samples: Sequence[Sample]) -> str:
     """Return the report of a run with these samples."""
     cases, about = plan.cases_of(run), plan.about(run)
-    suite = registry.get(run.feature).suite
+    feature = registry.find(run.feature)
+    suite = feature.suite if feature else None
     columns = matrix.columns(run, samples)
     rows = matrix.rows(cases, samples)
     tags = figures.by_tag(rows, about.tags, run.verdict)
@@ -66,7 +67,7 @@ def html(run: Run, samples: Sequence[Sample]) -> str:
             versions=words.versions(run),
             sandbox=words.SANDBOX if run.provider == "sandbox" else "",
             warnings=list(_warnings(run, rows)),
-            axis=_axis(run, conclude.floor_of(run) or None),
+            axis=_axis(run, (conclude.floor_of(run) or None) if feature else None),
             facts=list(facts.of_run(run, spent_micro=sum(s.cost_micro for s in samples))),
             columns=columns,
             rows=rows,
