@@ -32,6 +32,8 @@ from aifeature.reasons import FailureCode
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import breakers, effective, switch
 from aifeature.services.texts import FAILED
+from evals.models import Run, Sample
+from tests.unit.evals.test_report import HOSTILE, a_run, case, repeats
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -70,6 +72,7 @@ TRANSLATED = (
 )
 
 PASSWORD = "correct horse"
+RUNS = "/admin/evals/run/"
 
 CODES = {
     Status.FAILED: FailureCode.PROVIDER_UNAVAILABLE,
@@ -272,3 +275,24 @@ def bad_day(staff: User) -> None:
     PeriodicTask.objects.get_or_create(
         task="control.sweep", defaults={"name": "Publish due jobs", "interval": every}
     )
+
+
+def evaluations() -> dict[str, Run]:
+    """Create a run in each state, with two of six samples to be done if it has not ended."""
+    note = "It may spend $5.00, and the next call has no room. Resume it with a higher --max-usd."
+    states = {"ended": {}, "running": {}, "stopped": {"note": note}}
+    return {state: _evaluation(state, **values) for state, values in states.items()}
+
+
+def _evaluation(state: str, **values: Any) -> Run:
+    if state != Run.State.ENDED:
+        values |= {"verdict": None, "ended_at": None}
+    run = a_run(case("hostile", input={"ticket": HOSTILE}), state=state, **values)
+    run.save()
+    samples = list(repeats(run, "hostile", candidate="pfu", baseline="ppp"))
+    for number, sample in enumerate(samples):
+        sample.output, sample.cost_micro = {"answer": HOSTILE}, 12_000
+        if state != Run.State.ENDED and number >= 4:
+            sample.state, sample.passed, sample.score = Sample.State.PENDING, None, None
+    Sample.objects.bulk_create(samples)
+    return run

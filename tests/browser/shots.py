@@ -124,6 +124,7 @@ def _open_receipt(page: Page) -> None:
 
 
 def _admin_shots(staff: User) -> list[Shot]:
+    runs = scenes.evaluations()
     feature, everything = (
         f"{ADMIN}/featurecontrol/{s}/change/" for s in ("summarize", "_5Feverything")
     )
@@ -169,6 +170,12 @@ def _admin_shots(staff: User) -> list[Shot]:
         Shot("admin-web-failures", f"{ADMIN}/webfailure/", staff),
         Shot("admin-checks", f"{ADMIN}/checkrun/", staff),
         Shot("admin-schedule", "/admin/django_celery_beat/periodictask/", staff),
+        Shot("admin-evaluations", scenes.RUNS, staff),
+        *(
+            Shot(f"admin-evaluation-{state}", f"{scenes.RUNS}{run.pk}/change/", staff)
+            for state, run in runs.items()
+        ),
+        Shot("admin-evaluation-report", f"{scenes.RUNS}{runs['ended'].pk}/report/", staff),
         Shot("admin-stop-wrong", everything, staff, _stop_without_a_reason),
         Shot("admin-not-saved", feature, staff, _save_wrongly),
         Shot("admin-not-saved-task", "/admin/django_celery_beat/periodictask/add/", staff, _save),

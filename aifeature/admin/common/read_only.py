@@ -63,7 +63,7 @@ def as_uuid(term: str) -> UUID | None:
         return None
 
 
-class _ChoiceFilter(admin.SimpleListFilter):
+class ChoiceFilter(admin.SimpleListFilter):
     """A filter with choices from the code. Django would run a DISTINCT query."""
 
     def choose(self) -> Iterable[tuple[str, str]]:
@@ -77,7 +77,7 @@ class _ChoiceFilter(admin.SimpleListFilter):
         return queryset if value is None else queryset.filter(**{str(self.parameter_name): value})
 
 
-class FeatureFilter(_ChoiceFilter):
+class FeatureFilter(ChoiceFilter):
     title = "feature"
     parameter_name = "feature"
 
@@ -90,7 +90,7 @@ class ControlFilter(FeatureFilter):
         return [*super().choose(), (GLOBAL, "Everything")]
 
 
-class ModelFilter(_ChoiceFilter):
+class ModelFilter(ChoiceFilter):
     title = "model"
     parameter_name = "model"
 

@@ -28,20 +28,22 @@ from aifeature.models import (
     WebFailure,
     Worker,
 )
+from evals.models import Run
 from project.admin_site import environment, navigation
 from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 from tests.integration.job_rows import make_launch
+from tests.unit.evals.test_report import a_run, case
 
 pytestmark = pytest.mark.slow
 
 MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 NO_ADD = {
     *(Job, Attempt, SpendWindow, FeatureControl, ControlChange, Worker),
-    *(Alert, CheckRun, ModelControl, ProviderAccount, WebFailure),
+    *(Alert, CheckRun, ModelControl, ProviderAccount, WebFailure, Run),
 }
 EDIT_NEVER = [
     *(Job, Attempt, SpendWindow, ControlChange, ApiToken, Alert, CheckRun, ModelControl),
-    *(ProviderAccount, WebFailure),
+    *(ProviderAccount, WebFailure, Run),
 ]
 
 
@@ -53,6 +55,8 @@ def url(model: type[Model], what: str, *args: object) -> str:
 def rows(make_job: MakeJob, make_attempt: MakeAttempt, boss: User, customer: User) -> list[Model]:
     """One row of each model that has something particular to show."""
     job = make_job(result={"summary": "x"})
+    run = a_run(case("one"))
+    run.save()
     every = IntervalSchedule.objects.create(every=1, period="minutes")
     return [
         job,
@@ -69,6 +73,7 @@ def rows(make_job: MakeJob, make_attempt: MakeAttempt, boss: User, customer: Use
         ProviderAccount.objects.create(account="sandbox, key 0", stopped_at=Now(), code="x"),
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
         make_launch(),
+        run,
         Group.objects.create(name="on-call"),
         customer,
         every,
@@ -141,9 +146,9 @@ def test_the_sidebar_follows_permissions(rf: RequestFactory, boss: User, custome
     with override_settings(FLOWER_URL="http://flower.example/"):
         titles = [item["title"] for group in navigation(visit) for item in group["items"]]
     assert titles == [
-        *("Jobs", "Attempts", "Web failures", "Workers", "Alerts", "Features", "Models"),
-        *("Provider accounts", "Rates of users", "Launches", "Changes", "Spend", "Users", "Groups"),
-        *("API tokens", "Periodic tasks", "Checks", "Flower"),
+        *("Jobs", "Attempts", "Web failures", "Workers", "Alerts", "Features", "Evaluations"),
+        *("Models", "Provider accounts", "Rates of users", "Launches", "Changes", "Spend"),
+        *("Users", "Groups", "API tokens", "Periodic tasks", "Checks", "Flower"),
     ]
     visit.user = customer
     with override_settings(FLOWER_URL=""):

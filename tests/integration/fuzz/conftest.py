@@ -34,8 +34,10 @@ from aifeature.models import (
     WebFailure,
     Worker,
 )
+from evals.models import Run
 from tests.integration.fuzz.asgi import Site
 from tests.integration.job_rows import CALL, make_launch
+from tests.unit.evals.test_report import a_run, case
 
 CSRF = "c" * 32
 VISITORS = ("anonymous", "user", "viewer", "boss")
@@ -119,4 +121,11 @@ def _controls(boss: User, customer: User) -> list[Model]:
         ModelControl.objects.get_or_create(model="claude-haiku-5-5")[0],
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
         make_launch(),
+        _run(),
     ]
+
+
+def _run() -> Run:
+    run = a_run(case("one"))
+    run.save()
+    return run
