@@ -46,6 +46,8 @@ def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if flaky[0] is not None:
         remark = "" if flaky[1] is None else f", {words.percent(flaky[1])} in the baseline"
         yield "Flaky cases", words.percent(flaky[0]), f"in the candidate{remark}"
+    if (flips := verdict.get("flips")) is not None:
+        yield "Verdict flips", words.percent(flips), "of random splits of these repeats (aim: 5%)"
     yield (
         "Evidence",
         words.count(verdict["cases"], "case"),

@@ -17,7 +17,7 @@ from django.utils.html import strip_tags
 from evals import report
 from evals.models import Run, Sample
 from tests.integration.admin.conftest import Staff
-from tests.unit.evals.test_report import HOSTILE, a_run, case, repeats
+from tests.unit.evals.test_report import HOSTILE, a_run, a_verdict, case, repeats
 
 LIST = "/admin/evals/run/"
 UNDER_WAY: dict[str, Any] = {"state": Run.State.RUNNING, "verdict": None, "ended_at": None}
@@ -89,13 +89,13 @@ def test_the_page_of_a_run_under_way_is_loaded_again_and_names_the_command(page:
 
 
 def test_the_page_of_an_ended_run_shows_its_stored_verdict(page: Client) -> None:
-    run = stored()
+    run = stored(verdict=a_verdict(flips=0.031))
     text = html.unescape(page.get(address(run)).text)
     assert run.verdict is not None
     for shown in (
         *("Regression: triage v2 must not replace v1.", *run.verdict["reasons"]),
         *("78.0%", "73.0% to 83.0%", "-12.0 points", run.verdict["gate"]["badge"]),
-        *("$0.03", address(run, "report")),
+        *("$0.03", "3.1%", address(run, "report")),
     ):
         assert shown in text, shown
     assert "--resume" not in text
