@@ -260,7 +260,7 @@ class Driver:
 def reopen(run: Run, *, cap_micro: int) -> int:
     """Continue a run: its unscored samples are tried again. Return the number of open samples.
 
-    An output that is stored stays, and only its judgement is asked for again.
+    An output that is stored stays, and only its judgement is made again.
     """
     for sample in run.samples.filter(state=Sample.State.UNSCORED):
         _move(sample, **_again(sample), problem="")

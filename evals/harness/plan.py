@@ -123,7 +123,7 @@ def provider() -> str:
 
 
 def scorer_hash(feature: Feature) -> str:
-    """Return the SHA-256 of the scorers: their code, and what the feature says of its suite.
+    """Return the SHA-256 of the scorers: their code, and the settings of the feature for them.
 
     Runs of different scorers do not compare.
     """
@@ -240,5 +240,5 @@ def _copies(run: Run, earlier: _Earlier) -> Iterable[Sample]:
         sample.pk, sample.run, sample.arm = None, run, BASELINE
         sample.job = sample.judge_job = None
         sample.cost_micro = 0  # paid by the earlier run
-        sample._state.adding = True  # noqa: SLF001 (as Django's documentation says)
+        sample._state.adding = True  # noqa: SLF001 (from Django's documentation)
         yield sample

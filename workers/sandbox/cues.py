@@ -16,6 +16,27 @@ _AMOUNT = re.compile(
     r"(sentence|fact|point|bullet|item|word|highlight|takeaway|entr)",
     re.IGNORECASE,
 )
+LANGUAGES = {
+    "english": "en",
+    "german": "de",
+    "french": "fr",
+    "spanish": "es",
+    "italian": "it",
+    "portuguese": "pt",
+    "dutch": "nl",
+    "polish": "pl",
+    "turkish": "tr",
+    "russian": "ru",
+    "japanese": "ja",
+    "chinese": "zh",
+}
+"""The codes of languages by name."""
+
+_IN_LANGUAGE = re.compile(
+    r"\b(?:write|answer|reply|respond|summari[sz]e|translate|sentences?|words?|text|summary|reason)\b"
+    rf"[^.;:\n]{{0,40}}?\bin(?:to)?\s+(?:plain\s+|simple\s+)?({'|'.join(LANGUAGES)})\b",
+    re.IGNORECASE,
+)
 _LIMIT = re.compile(
     r"\b(minItems|maxItems|minimum|maximum|minLength|maxLength): (-?\d{1,15})(?!\d)"
 )
@@ -52,6 +73,9 @@ class Cues:
     sparse: bool = False
     """Whether the answer must state that a text holds too little."""
 
+    language: str = ""
+    """The code of the language in which to write; empty: that of the material."""
+
     unknown: str | None = None
     """The sentence to answer with when the material has no answer."""
 
@@ -75,7 +99,9 @@ def read(text: str) -> Cues:
     quoted = (match[1].strip() for match in _QUOTED.finditer(text))
     kinds: dict[str, Any] = {k: bool(pattern.search(text)) for k, pattern in _PATTERNS.items()}
     unknown = next((q for q in quoted if _UNSURE.search(q) and " " in q), None)
-    return Cues(unknown=unknown, **amounts, **kinds)
+    demanded = _IN_LANGUAGE.search(text)
+    language = LANGUAGES[demanded[1].casefold()] if demanded else ""
+    return Cues(unknown=unknown, language=language, **amounts, **kinds)
 
 
 def limits(description: str) -> dict[str, int]:

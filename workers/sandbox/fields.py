@@ -10,7 +10,7 @@ from typing import Any
 
 from workers.sandbox import classify, cues
 from workers.sandbox import text as texts
-from workers.sandbox.reading import MAX_INSTRUCTIONS, UNKNOWN, Reading
+from workers.sandbox.reading import MAX_INSTRUCTIONS, Reading
 
 _KINDS = {
     "reason": r"reason|rationale|explanation|explain|why|justif\w*|comment|analysis|thinking|note",
@@ -77,12 +77,6 @@ _MODERATING = re.compile(r"\b(?:moderat\w+|unsafe|harmful)\b", re.IGNORECASE)
 _LANGUAGE = re.compile(
     r"\b(?:languages?|lang|locale|iso.?639|sprache|langue|idioma|lingua)\b", re.IGNORECASE
 )
-_NAMES = (
-    "english german french spanish italian portuguese dutch polish turkish russian japanese chinese"
-)
-_CODES = dict(zip(_NAMES.split(), UNKNOWN, strict=True))
-"""The codes of languages that a list may have by name."""
-
 _LOW = re.compile(r"(?:very[ _-]?)?low|none|no|weak|un(?:sure|certain|known)", re.IGNORECASE)
 _HIGH = re.compile(r"(?:very[ _-]?)?high|yes|strong|sure|certain|full", re.IGNORECASE)
 """The ends of a scale in words. Other words are between them."""
@@ -108,11 +102,11 @@ def text_for(reading: Reading, name: str, description: str, place: tuple[int, in
         return texts.languages(texts.plain(reading.source))[0]
     match kind_of(name, description):
         case "summary":
-            return reading.summary(description)
+            return reading.translated(reading.summary(description), description)
         case "answer":
-            return reading.answer(description)
+            return reading.translated(reading.answer(description), description)
         case "reason":
-            return _reason(reading)
+            return reading.translated(_reason(reading), description)
         case "title":
             best = reading.summarizer.best(1, reading.cues)
             return texts.clip(best[0].text if best else reading.source.strip(), 80).rstrip(".")
@@ -188,7 +182,7 @@ def _language(reading: Reading, about: str, labels: Iterable[str]) -> str | None
     codes: dict[str, str] = {}
     for label in labels:
         code = re.split(r"[-_]", label.casefold())[0]
-        codes.setdefault(_CODES.get(code, code), label)
+        codes.setdefault(cues.LANGUAGES.get(code, code), label)
     short = [code for code in codes if len(code) == 2]  # noqa: PLR2004 (ISO 639-1)
     if 2 * len(short) <= len(codes):
         return None

@@ -15,7 +15,7 @@ from typing import Any
 from workers.sandbox import fields, imperatives, rates, tokens
 from workers.sandbox import text as texts
 from workers.sandbox.prompt import Prompt
-from workers.sandbox.reading import MAX_INSTRUCTIONS, Reading
+from workers.sandbox.reading import ABOUT, MAX_INSTRUCTIONS, TERMS, Reading
 from workers.sandbox.schema import Place, Root
 
 ROOM = 0.3
@@ -138,8 +138,8 @@ class Draft:
     def _wrong_language(self) -> None:
         """Answer in English about a text in another language, as a model does without a demand."""
         if self._main and texts.language(self._reading.source) not in ("", "en"):
-            words = ", ".join(self._reading.summarizer.top_terms(4))
-            self._fit(self._main, f"The text is mostly about the following things: {words}.")
+            words = ", ".join(self._reading.summarizer.top_terms(TERMS))
+            self._fit(self._main, ABOUT["en"].format(words))
 
     def _missing_citation(self) -> None:
         for place in self._places:

@@ -31,6 +31,24 @@ UNKNOWN = {
 }
 """The answer to a question without one, by its language. Others get the English one."""
 
+ABOUT = {
+    "en": "The text is mostly about the following things: {}.",
+    "de": "In dem Text geht es vor allem um die folgenden Dinge: {}.",
+    "fr": "Le texte parle surtout des choses suivantes : {}.",
+    "es": "El texto trata sobre todo de las cosas siguientes: {}.",
+    "it": "Il testo parla soprattutto delle cose seguenti: {}.",
+    "pt": "O texto trata principalmente das seguintes coisas: {}.",
+    "nl": "De tekst gaat vooral over de volgende dingen: {}.",
+    "pl": "Tekst dotyczy przede wszystkim następujących rzeczy: {}.",
+    "tr": "Metin çoğunlukla şu konulardan söz ediyor: {}.",
+    "ru": "В тексте говорится в основном о следующем: {}.",  # noqa: RUF001
+    "ja": "この文章は主に次のことについて述べています: {}。",
+    "zh": "本文主要讲述以下内容: {}。",
+}
+"""The text in a demanded language that is not the material's. The sandbox cannot translate."""
+
+TERMS = 4
+
 SPARSE = "The text holds too little to summarise."
 
 _JSON = json.JSONDecoder()
@@ -50,6 +68,13 @@ class Reading:
         self.cues = cue.read(prompt.instructions[:MAX_INSTRUCTIONS])
         self.lengths = Lengths()
         self._used: frozenset[int] = frozenset()
+
+    def translated(self, text: str, description: str = "") -> str:
+        """Return the text in the language that its field or the instructions demand."""
+        demanded = cue.read(description).language or self.cues.language
+        if not demanded or texts.language(text) in ("", demanded):
+            return text
+        return ABOUT[demanded].format(", ".join(Summarizer(text).top_terms(TERMS)))
 
     @cached_property
     def summarizer(self) -> Summarizer:
@@ -113,7 +138,9 @@ class Reading:
             return self.summary(description)
         best = self.finding.hit
         if best is None or not self.finding.known:
-            return self.cues.unknown or UNKNOWN.get(texts.language(self.question), UNKNOWN["en"])
+            return self.cues.unknown or UNKNOWN.get(
+                self.cues.language or texts.language(self.question), UNKNOWN["en"]
+            )
         chosen = best.sentences[: self.demands(description).sentences or 2]
         # Marks may stand within a sentence of the section, but seldom within its first words.
         text = " ".join(best.section.text.split())

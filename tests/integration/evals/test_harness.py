@@ -215,7 +215,7 @@ def test_a_resumed_run_tries_unscored_samples_again_and_pays_for_both(planned: P
     assert run.state == Run.State.ENDED
 
 
-def test_an_invalid_judgement_is_asked_for_again_and_the_output_stays(
+def test_an_invalid_judgement_is_made_again_and_the_output_stays(
     judged: Plan, sandbox: SandboxServer
 ) -> None:
     run = judged()

@@ -14,7 +14,7 @@ from django.db.models import Count
 from aifeature.models import Attempt, FeatureControl, Job, Origin, SpendHour, SpendWindow, Status
 from aifeature.models.functions import database_now
 from aifeature.models.load import load
-from aifeature.services.jobs import evaluations
+from aifeature.services import evaluations
 from aifeature.services.monitoring import latency, overview
 from aifeature.services.monitoring.spikes import recent, rollup
 from aifeature.services.spend import budgets

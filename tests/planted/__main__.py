@@ -1,0 +1,133 @@
+"""Evaluate each planted change with the harness, and compare the verdict with what is known.
+
+A copy of the product gets the changed prompts as further versions, and a system of its own runs it:
+`make planted`, or `make planted ONLY=answer`. The sandbox needs about two minutes for a feature.
+The exit code is 1 if a verdict is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from evals.local import System, system
+from project.stack.children import PYTHON
+from tests.planted.changes import Change, all_changes
+from tests.releases import next_release
+
+REPEATS: Final = "3"
+CAP_USD: Final = "50"
+_NOTE: Final = re.compile(r"^note = .*$", re.MULTILINE)
+_RUN: Final = re.compile(r"^.* Run (\S+)$", re.MULTILINE)
+_VERDICTS: Final = {0: "pass", 1: "regression", 3: "no verdict"}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The gate's verdict on one change."""
+
+    change: Change
+    exit_code: int
+    output: str
+
+    @property
+    def is_right(self) -> bool:
+        return self.exit_code == (1 if self.change.is_worse else 0)
+
+    def line(self) -> str:
+        words = _VERDICTS.get(self.exit_code, f"exit code {self.exit_code}")
+        difference = re.search(r"^Difference: .*$", self.output, re.MULTILINE)
+        mark = " " if self.is_right else "!"
+        shown = difference[0] if difference else self.output[-300:]
+        return f"{mark} {self.change.feature:<10} {self.change.name:<24} {words:<10} {shown}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.planted", description=__doc__)
+    parser.add_argument("--only", default="", help="Features, separated by commas.")
+    only = {slug for slug in parser.parse_args(arguments).only.split(",") if slug}
+    changes = [change for change in all_changes() if not only or change.feature in only]
+    wrong = 0
+    with tempfile.TemporaryDirectory(prefix="planted-") as folder:
+        copy = next_release(Path(folder) / "copy")
+        versions = _plant(copy, changes)
+        with system(checkout=copy) as local:
+            for verdict in _verdicts(copy, local, versions):
+                wrong += not verdict.is_right
+                print(verdict.line(), flush=True)
+    print(f"{len(changes) - wrong} of {len(changes)} verdicts are right")
+    return 1 if wrong else 0
+
+
+def _plant(copy: Path, changes: Sequence[Change]) -> dict[Change, tuple[str, str]]:
+    """Write the changed prompts. Return each change's version, and the one that it compares with."""
+    found = {}
+    for change in changes:
+        folder = copy / "aifeature" / "features" / change.feature
+        numbers = sorted(int(file.stem[1:]) for file in folder.glob("v*.md"))
+        before = [version for one, (version, _) in found.items() if one.feature == change.feature]
+        latest = f"v{numbers[-1] - len(before)}"
+        if change.file:
+            found[change] = (latest, latest)
+            continue
+        text = change.applied((folder / f"{latest}.md").read_text())
+        version = f"v{numbers[-1] + 1}"
+        (folder / f"{version}.md").write_text(_NOTE.sub(f'note = "{change.name}"', text))
+        found[change] = (version, latest)
+    return found
+
+
+def _verdicts(
+    copy: Path, local: System, versions: dict[Change, tuple[str, str]]
+) -> Iterator[Verdict]:
+    for change, (version, latest) in versions.items():
+        if not change.file:
+            yield Verdict(change, *_evals(copy, local, "run", change.feature, version, latest))
+    for change, (_, latest) in versions.items():
+        if change.file:
+            yield _of_file(copy, local, change, latest)
+
+
+def _of_file(copy: Path, local: System, change: Change, version: str) -> Verdict:
+    """Compare the prompt before and after a change of a file, which all versions share."""
+    before = _evals(copy, local, "run", change.feature, version)
+    file = copy / "aifeature" / "features" / change.feature / change.file
+    text = file.read_text()
+    file.write_text(change.applied(text))
+    local.restart("worker-evals")
+    after = _evals(copy, local, "run", change.feature, version)
+    file.write_text(text)
+    local.restart("worker-evals")
+    runs = [match[1] for _, output in (before, after) if (match := _RUN.search(output))]
+    return Verdict(change, *_command(copy, local, "compare", *runs))
+
+
+def _evals(
+    copy: Path, local: System, command: str, slug: str, version: str, against: str = ""
+) -> tuple[int, str]:
+    compared = ("--against", against) if against else ()
+    options = ("--repeats", REPEATS, "--max-usd", CAP_USD)
+    return _command(copy, local, command, slug, "--prompt", version, *compared, *options)
+
+
+def _command(copy: Path, local: System, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [PYTHON, "-m", "evals", *arguments],
+        env=local.env,
+        cwd=copy,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+if __name__ == "__main__":
+    sys.exit(main())
