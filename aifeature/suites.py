@@ -7,16 +7,20 @@ each criterion if a judge scores. Instead of `cases.jsonl` there may be a `test_
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
 import tomllib
+import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -47,27 +51,36 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-Entry = Annotated[str, StringConstraints(min_length=1)]
+def _can_be_found(entry: str) -> str:
+    """Return an entry of keywords. Raises ValueError if it is in each text, or in none."""
+    if is_expression(entry):
+        try:
+            re.compile(entry[1:-1])
+        except re.error as error:
+            raise ValueError(f"{entry} is no regular expression: {error}") from None
+    elif not any(unicodedata.category(each)[0] not in "CZ" for each in entry):
+        raise ValueError("a keyword needs a visible character")
+    return entry
+
+
+Entry = Annotated[str, AfterValidator(_can_be_found)]
 """A text, or `/a regular expression/`. Case, kind of quotes and width of spaces do not count."""
 
 
 class Keywords(_Frozen):
     """Words that the output has or lacks. A list in `all` holds alternatives."""
 
-    all: tuple[Entry | tuple[Entry, ...], ...] = ()
+    all: tuple[Entry | Annotated[tuple[Entry, ...], Field(min_length=1)], ...] = ()
     any: tuple[Entry, ...] = ()
     none: tuple[Entry, ...] = ()
 
-    @field_validator("all", "any", "none")
+    @field_validator("all", "any")
     @classmethod
-    def _expressions_are_valid(cls, entries: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _decide(cls, entries: tuple[Any, ...]) -> tuple[Any, ...]:
         for entry in entries:
             for each in (entry,) if isinstance(entry, str) else entry:
-                if is_expression(each):
-                    try:
-                        re.compile(each[1:-1])
-                    except re.error as error:
-                        raise ValueError(f"{each} is no regular expression: {error}") from None
+                if is_expression(each) and re.search(each[1:-1], ""):
+                    raise ValueError(f"{each} fits an empty text, so that it requires nothing")
         return entries
 
 
@@ -90,6 +103,12 @@ class Length(_Frozen):
     max_sentences: int | None = Field(default=None, ge=1)
     max_words: int | None = Field(default=None, ge=1)
 
+    @model_validator(mode="after")
+    def _is_possible(self) -> Length:
+        if (self.min_sentences or 0) > (self.max_sentences or inf):
+            raise ValueError("min_sentences is above max_sentences")
+        return self
+
 
 class Expected(_Frozen):
     """Requirements for an output. Each part has a scorer, and a case passes if all of them pass."""
@@ -103,15 +122,18 @@ class Expected(_Frozen):
     """ISO 639-1 code of the main text."""
 
     length: Length | None = None
-    reference: str | None = Field(default=None, min_length=1)
+    reference: str | None = Field(default=None, min_length=1, max_length=20_000)
     """A right answer, for the judge."""
 
     custom: dict[str, Any] = {}
     """By the name of a function in the feature's `suite`: what it takes."""
 
     @model_validator(mode="after")
-    def _is_not_empty(self) -> Expected:
-        if not self.model_dump(exclude_defaults=True):
+    def _requires_something(self) -> Expected:
+        parts = self.model_dump(exclude_defaults=True)
+        if empty := [name for name, value in parts.items() if value == {}]:
+            raise ValueError(f"{', '.join(empty)}: nothing is required")
+        if not parts:
             raise ValueError("nothing is expected, so every output would pass")
         return self
 
@@ -138,11 +160,16 @@ class Case(_Frozen):
     """Why the expectation is right."""
 
 
+Criterion = Annotated[str, StringConstraints(min_length=1, max_length=60)]
+Rubric = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
+"""Both fit the input of the feature `judge`, and so do the number of criteria and references."""
+
+
 class About(_Frozen):
     """`suite.toml`."""
 
     tags: dict[str, str] = {}
-    criteria: dict[str, str] = {}
+    criteria: dict[Criterion, Rubric] = Field(default={}, max_length=8)
     """By criterion: the judge's question, and the meaning of 1, 3 and 5."""
 
 
@@ -177,12 +204,12 @@ def load(feature: Feature, *, path: Path | None = None) -> Suite:
     Raises:
         SuiteError: a file is missing or a line is wrong. Names each place.
     """
-    path = path or file(feature.slug)
+    given, path = path, path or file(feature.slug)
     try:
         sections = feature.sources() if feature.sources else ()
-        wrong = list(problems(feature, sections, path=path))
+        wrong = list(problems(feature, sections, path=given))
         if wrong:
-            raise SuiteError("\n".join(f"{path.name}:{line}: {problem}" for line, problem in wrong))
+            raise SuiteError("\n".join(_placed(path, line, problem) for line, problem in wrong))
         cases = tuple(case for _, case in _cases(feature, path) if isinstance(case, Case))
     except OSError as error:
         raise SuiteError(f"{path} cannot be read: {error.strerror}.") from None
@@ -194,14 +221,21 @@ def load(feature: Feature, *, path: Path | None = None) -> Suite:
     return Suite(feature.slug, cases, about, hashlib.sha256(canonical.encode()).hexdigest())
 
 
+def _placed(path: Path, line: int, problem: str) -> str:
+    return f"{path.name}:{line}: {problem}" if line else f"{path.name}: {problem}"
+
+
 def problems(
     feature: Feature, sections: Collection[str] | None = None, *, path: Path | None = None
 ) -> Iterator[tuple[int, str]]:
-    """Yield the number and a problem of each wrong line.
+    """Yield the number and a problem of each wrong line. The number is 0 for a whole file.
 
     `sections` are the ids that the feature's outputs may cite; None: not known, so not checked.
     Raises OSError if there is no file.
     """
+    if path is None and all((folder(feature.slug) / each).exists() for each in (FILE, SIMPLE)):
+        yield 0, f"there is a {SIMPLE} as well: keep one of them"
+        return
     path = path or file(feature.slug)
     lines = list(_cases(feature, path))  # before `suite.toml`: its absence is the main problem
     try:
@@ -239,41 +273,109 @@ def _about(path: Path) -> About:
 
 def _cases(feature: Feature, path: Path) -> Iterator[tuple[int, Case | str]]:
     """Yield the number of each line with its case, or with its problem."""
-    text = path.read_text(encoding="utf-8", errors="replace")
-    if path.suffix == ".json":
-        yield from _simple_cases(feature, text)
-        return
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            yield number, Case.model_validate(json.loads(line))
-        except ValidationError as error:
-            yield number, "; ".join(_fields(error))
-        except ValueError as error:
-            yield number, f"not JSON: {error}"
+    content = path.read_bytes()
+    if content.startswith(codecs.BOM_UTF8):
+        yield 1, "save the file as UTF-8 without a byte order mark (BOM)"
+    elif path.suffix == ".json":
+        yield from _simple_cases(feature, content)
+    else:
+        # Not `splitlines`: a text may hold other ends of lines, such as U+2028.
+        lines = content.removesuffix(b"\n").split(b"\n") if content else []
+        for number, line in enumerate(lines, start=1):
+            yield number, _case(line)
 
 
-def _simple_cases(feature: Feature, text: str) -> Iterator[tuple[int, Case | str]]:
-    """Yield cases of the form `{"input": text, "expected_keyword": text}`, numbered from 1."""
-    (field, *others) = feature.input_model.model_fields
+def _case(line: bytes) -> Case | str:
+    """Return the case of a line, or its problem."""
+    if not line.strip():
+        return "the line is empty: delete it"
     try:
-        rows = TypeAdapter(list[dict[str, str]]).validate_json(text)
+        text = line.decode()
+        _loaded(text)
+        return Case.model_validate_json(text, strict=True)
+    except UnicodeDecodeError as error:
+        return f"byte {error.start + 1} is not UTF-8: save the file as UTF-8"
     except ValidationError as error:
-        yield 0, f"not a list of objects with texts: {'; '.join(_fields(error))}"
+        return "; ".join(_fields(error))
+    except _DoubleError as error:
+        return f"{error} is given twice in one object"
+    except (ValueError, RecursionError) as error:
+        return f"not JSON: {error}"
+
+
+class _DoubleError(ValueError):
+    """A name stands twice in an object, and the first value would be lost."""
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _DoubleError(repr(next(name for name in names if names.count(name) > 1)))
+    return found
+
+
+_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def _loaded(text: str) -> Any:
+    if _NUL.search(text):
+        raise ValueError("\\u0000 cannot be stored")
+    return json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_number)
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"{constant} is no number in JSON")
+
+
+def _simple_cases(feature: Feature, content: bytes) -> Iterator[tuple[int, Case | str]]:
+    """Yield the cases of a list of `{"input": text, "expected_keyword": text}`."""
+    fields = feature.input_model.model_fields
+    required = [name for name, field in fields.items() if field.is_required()]
+    if len(required) != 1:
+        needed = ", ".join(required) or "nothing"
+        yield 0, f"{feature.slug} needs {needed}, not one text: write a {FILE}"
         return
-    for number, row in enumerate(rows, start=1):
-        if set(row) != {"input", "expected_keyword"}:
-            yield number, "each object has an input and an expected_keyword, and nothing else"
-        elif others:
-            yield number, f"the input of {feature.slug} has several fields; use {FILE}"
-        else:
-            yield (
-                number,
-                Case(
-                    id=f"case-{number}",
-                    input={field: row["input"]},
-                    expected=Expected(keywords=Keywords(all=(row["expected_keyword"],))),
-                ),
-            )
+    try:
+        rows = list(_rows(content.decode()))
+    except UnicodeDecodeError as error:
+        yield 0, f"byte {error.start + 1} is not UTF-8: save the file as UTF-8"
+    except json.JSONDecodeError as error:
+        yield error.lineno, f"not a list in JSON: {error.msg}"
+    except (ValueError, RecursionError) as error:
+        yield 0, f"not a list in JSON: {error}"
+    else:
+        for number, (line, row) in enumerate(rows, start=1):
+            yield line, _simple_case(f"case-{number}", required[0], row)
+
+
+_ROW: Final = re.compile(r"[\s,]*(?=[^\s,\]])")
+
+
+def _rows(text: str) -> Iterator[tuple[int, str]]:
+    """Yield the text of each item of a list in JSON, with the number of its first line."""
+    if not isinstance(json.loads(text), list):
+        raise json.JSONDecodeError("it is another value", text, 0)
+    decoder, end = json.JSONDecoder(), text.index("[") + 1
+    while begin := _ROW.match(text, end):
+        _, end = decoder.raw_decode(text, begin.end())
+        yield 1 + text.count("\n", 0, begin.end()), text[begin.end() : end]
+
+
+def _simple_case(id_: str, field: str, row: str) -> Case | str:
+    try:
+        match _loaded(row):
+            case {"input": str(text), "expected_keyword": str(keyword), **others} if not others:
+                expected = Expected(keywords=Keywords(all=(keyword,)))
+                return Case(id=id_, input={field: text}, expected=expected)
+            case _:
+                return "each object has the texts input and expected_keyword, and nothing else"
+    except _DoubleError as error:
+        return f"{error} is given twice in one object"
+    except ValidationError as error:
+        return "; ".join(f"expected_keyword: {each['msg']}" for each in error.errors())
+    except ValueError as error:
+        return f"not JSON: {error}"
 
 
 def _misfits(feature: Feature, case: Case, about: About) -> Iterator[str]:
@@ -282,6 +384,9 @@ def _misfits(feature: Feature, case: Case, about: About) -> Iterator[str]:
         feature.input_model.model_validate_json(json.dumps(case.input))
     except ValidationError as error:
         yield "; ".join(f"input.{each}" for each in _fields(error))
+    size = len(json.dumps(case.input, ensure_ascii=False, separators=(",", ":")).encode())
+    if size > (most := feature.limits.max_input_bytes):
+        yield f"input: it has {size:,} bytes, and the feature accepts {most:,}"
     expected, suite = case.expected, feature.suite
     unknown = {
         f"tags: %r is not in {ABOUT}": set(case.tags) - about.tags.keys(),
@@ -309,10 +414,13 @@ def _wrong_values(feature: Feature, name: str, value: Any) -> Iterator[str]:
     if field is None:
         yield f"expected.exact: there is no output field {name!r}"
         return
-    adapter: TypeAdapter[Any] = TypeAdapter(field.annotation or Any)
+    if value == []:
+        yield f"expected.exact.{name}: no value is right; write [[]] for an empty list"
+    kind: Any = Annotated[field.annotation or Any, field]
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
     for each in value if isinstance(value, list) else [value]:
         try:
-            adapter.validate_json(json.dumps(each))
+            adapter.validate_json(json.dumps(each), strict=True)
         except ValidationError:
             yield f"expected.exact.{name}: {each!r} is no value of the field"
 
