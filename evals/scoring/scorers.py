@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -38,7 +39,8 @@ def score(feature: Feature, case: Case, output: dict[str, Any]) -> list[Part]:
     found = [texts.readable(text) for text in texts.pieces(output, fields)]
     main = found[0] if found else ""
     expected = case.expected
-    parts = [_schema(feature, output)]
+    schema = _schema(feature, output)
+    parts = [schema]
     parts += [_exact(name, value, output) for name, value in expected.exact.items()]
     if expected.keywords is not None:
         parts.append(_keywords(expected.keywords, "\n".join(found)))
@@ -49,13 +51,16 @@ def score(feature: Feature, case: Case, output: dict[str, Any]) -> list[Part]:
     if expected.length is not None:
         parts.append(_length(expected.length, main, expected.language or ""))
     for name, value in expected.custom.items():
-        parts.append(_custom(feature, name, value, case, output))
+        if schema.passed:
+            parts.append(_custom(feature, name, value, case, output))
+        else:
+            parts.append(Part(f"custom.{name}", False, "the output does not fit its schema"))
     return parts
 
 
 def _schema(feature: Feature, output: dict[str, Any]) -> Part:
     try:
-        feature.output_model.model_validate(output)
+        feature.output_model.model_validate_json(json.dumps(output))
     except ValidationError as error:
         return Part("schema", False, f"{error.error_count()} fields do not fit")
     return Part("schema", True)
@@ -69,7 +74,7 @@ def _exact(name: str, value: Any, output: dict[str, Any]) -> Part:
 
 
 def _keywords(keywords: Keywords, text: str) -> Part:
-    note = "; ".join(_missed(keywords, text))
+    note = "; ".join(_missed(keywords, text)) if text.strip() else UNREADABLE
     return Part("keywords", not note, note)
 
 
@@ -96,11 +101,15 @@ def _citations(expected: Any, feature: Feature, output: dict[str, Any]) -> Part:
 
 
 def _language(expected: str, text: str) -> Part:
+    if not text:
+        return Part("language", False, UNREADABLE)
     found = language.other_than(expected, text)
     return Part("language", not found, f"{found} instead of {expected}" if found else "")
 
 
 def _length(expected: Length, text: str, code: str) -> Part:
+    if not text:
+        return Part("length", False, UNREADABLE)
     count = sentences.count(text, code)
     words = len(text.split())
     notes = []
@@ -118,12 +127,14 @@ def _custom(feature: Feature, name: str, value: Any, case: Case, output: dict[st
     try:
         note = functions[name](
             feature.input_model.model_validate(case.input),
-            feature.output_model.model_validate(output),
+            feature.output_model.model_validate_json(json.dumps(output)),
             value,
         )
     except Exception as error:
         raise ScorerError(f"{name} of {feature.slug} raised {type(error).__name__}") from error
-    return Part(f"custom.{name}", not note, str(note))
+    if not isinstance(note, str):  # such as False, from which nothing could be concluded
+        raise ScorerError(f"{name} of {feature.slug} returned no text but {type(note).__name__}")
+    return Part(f"custom.{name}", not note, note)
 
 
 class ScorerError(Exception):

@@ -39,11 +39,29 @@ def _texts(value: Any) -> Iterator[str]:
 
 def readable(text: str) -> str:
     """Return the text with one kind of quote, hyphen and space, so that these do not decide."""
-    return " ".join(unicodedata.normalize("NFKC", text).translate(_ALIKE).split())
+    return " ".join(_plain(text).split())
 
 
 def holds(text: str, entry: str) -> bool:
     """Return whether a `readable` text has the keyword: a text or `/an expression/`."""
     if is_expression(entry):
-        return re.search(entry[1:-1].translate(_ALIKE), text, re.IGNORECASE) is not None
-    return readable(entry).casefold() in text.casefold()
+        return re.search(_expression(entry[1:-1]), text, re.IGNORECASE) is not None
+    return _folded(readable(entry)) in _folded(text)
+
+
+def _plain(text: str) -> str:
+    # Twice: NFKC splits some quotes, and makes others.
+    return unicodedata.normalize("NFKC", text.translate(_ALIKE)).translate(_ALIKE)
+
+
+def _expression(written: str) -> str:
+    """Return an expression that fits a `readable` text. What replaces a character is literal."""
+    characters = unicodedata.normalize("NFC", written)
+    return "".join(
+        each if (plain := _plain(each)) == each else re.escape(plain) for each in characters
+    )
+
+
+def _folded(text: str) -> str:
+    """Return the text without upper case, and with one Turkish i."""
+    return text.casefold().replace("\u0307", "").replace("ı", "i")  # noqa: RUF001 (dotless)
