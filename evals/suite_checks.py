@@ -17,7 +17,10 @@ ALIKE: Final = 0.6
 LEAST_WORDS: Final = 8
 """Words of an input below which it may be in a prompt by chance."""
 
-_WORD: Final = re.compile(r"\w+")
+_NO_SPACES: Final = r"\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff"
+"""Letters of Thai, Japanese and Chinese, where a word has no end. Each counts as a word."""
+
+_WORD: Final = re.compile(rf"[{_NO_SPACES}]|[^\W{_NO_SPACES}]+")
 
 
 def problems(feature: Feature, suite: Suite) -> list[str]:
@@ -41,22 +44,20 @@ def _repeated(suite: Suite) -> Iterator[str]:
 
 
 def _leaked(feature: Feature, suite: Suite) -> Iterator[str]:
-    """Yield the cases whose input is in a prompt: their results are no evidence."""
+    """Yield the cases whose input stands in a prompt, or most of it: their results say nothing."""
     written = {
-        version: _plain(prompts.get(feature.slug, version))
+        version: _triples(f"{prompt.system} {prompt.user}")
         for version in prompts.versions(suite.slug)
+        for prompt in [prompts.get(feature.slug, version)]
     }
     for case in suite.cases:
-        words = " ".join(_WORD.findall(text_of(case).lower()))
-        if words.count(" ") + 1 < LEAST_WORDS:
+        text = text_of(case)
+        if len(_WORD.findall(text)) < LEAST_WORDS:
             continue
-        for version, text in written.items():
-            if words in text:
+        triples = _triples(text)
+        for version, known in written.items():
+            if len(triples & known) > ALIKE * len(triples):
                 yield f"The input of the case {case.id} stands in the prompt {version}."
-
-
-def _plain(prompt: prompts.Prompt) -> str:
-    return " ".join(_WORD.findall(f"{prompt.system} {prompt.user}".lower()))
 
 
 def text_of(case: Case) -> str:
