@@ -44,7 +44,7 @@ def _repeated(suite: Suite) -> Iterator[str]:
 
 
 def _leaked(feature: Feature, suite: Suite) -> Iterator[str]:
-    """Yield the cases whose input stands in a prompt, or most of it: their results say nothing."""
+    """Yield the cases whose input, or most of it, is in a prompt: their results mean nothing."""
     written = {
         version: _triples(f"{prompt.system} {prompt.user}")
         for version in prompts.versions(suite.slug)
@@ -57,7 +57,7 @@ def _leaked(feature: Feature, suite: Suite) -> Iterator[str]:
         triples = _triples(text)
         for version, known in written.items():
             if len(triples & known) > ALIKE * len(triples):
-                yield f"The input of the case {case.id} stands in the prompt {version}."
+                yield f"The input of the case {case.id} is in the prompt {version}."
 
 
 def text_of(case: Case) -> str:

@@ -55,7 +55,7 @@ def _plain(text: str) -> str:
 
 
 def _expression(written: str) -> str:
-    """Return an expression that fits a `readable` text. What replaces a character is literal."""
+    """Return an expression that fits a `readable` text. Replaced characters are literal."""
     characters = unicodedata.normalize("NFC", written)
     return "".join(
         each if (plain := _plain(each)) == each else re.escape(plain) for each in characters
@@ -64,4 +64,5 @@ def _expression(written: str) -> str:
 
 def _folded(text: str) -> str:
     """Return the text without upper case, and with one Turkish i."""
-    return text.casefold().replace("\u0307", "").replace("ı", "i")  # noqa: RUF001 (dotless)
+    folded = unicodedata.normalize("NFKC", text.casefold())
+    return folded.replace("\u0307", "").replace("ı", "i")  # noqa: RUF001 (dotless)

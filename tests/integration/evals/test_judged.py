@@ -37,7 +37,7 @@ ANSWERS = {
 
 
 def judging(body: Mapping[str, Any], rates: float = 0.0) -> str:
-    """Answer as the sandbox does, but judge each case as its id says."""
+    """Answer as the sandbox does, but judge each case by its id."""
     sent = json.dumps(body)
     found = [name for name in ANSWERS if f"Parcel {name} " in sent]
     if "You judge the output" not in sent or not found:

@@ -53,6 +53,9 @@ FEATURE = Feature(
     routes=(Route(models=("claude-haiku-5-5",)),),
     sources=lambda: {name: Source(id=name, title=name, text="So.") for name in ("s-1", "s-2")},
     suite=Suite(
-        scorer=Scorer.KEYWORD, floor=0.5, text=("answer", "facts"), functions={"acts": acts}
+        scorer=Scorer.KEYWORD,
+        floors={"anthropic": 0.5, "sandbox": 0.5},
+        text=("answer", "facts"),
+        functions={"acts": acts},
     ),
 )

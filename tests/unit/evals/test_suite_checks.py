@@ -1,4 +1,4 @@
-"""Cases that repeat each other, and cases that stand in a prompt, are named."""
+"""Cases that repeat each other, and cases that are in a prompt, are named."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ def test_cases_that_share_a_few_words_are_no_repetition(one: str, other: str) ->
 
 
 @pytest.mark.parametrize("question", [ASKED, JAPANESE])
-def test_a_case_that_stands_in_a_prompt_is_named(question: str) -> None:
-    sentence = "The input of the case case-0 stands in the prompt v1."
+def test_a_case_that_is_in_a_prompt_is_named(question: str) -> None:
+    sentence = "The input of the case case-0 is in the prompt v1."
     for prompt in (f"Such as: {question}", question.upper(), f"Say: {question[:-4]} it"):
         assert problems(question, prompt=prompt) == [sentence]
     assert problems(question, prompt="How do I install the course package? 更新の後") == []
 
 
-def test_a_few_words_may_stand_in_a_prompt_by_chance() -> None:
+def test_a_few_words_may_be_in_a_prompt_by_chance() -> None:
     assert problems("How do I install it?", prompt="Such as: How do I install it?") == []
