@@ -7,7 +7,7 @@ READY := .venv/.ready-$(VERSION)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke stack stop test test-chaos test-beside-chaos test-fast bench chaos check fmt lock migrations clean distclean
+.PHONY: help setup demo smoke stack stop test test-chaos test-beside-chaos test-fast evals evals-live bench chaos check fmt lock migrations clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,12 @@ test-beside-chaos: $(READY)
 test-fast: $(READY) ## run the quick tests: unit, contract, integration without real processes
 	@$(PYTEST) -m "not slow" $(addprefix --ignore=tests/,$(NOT_FAST)) \
 		tests/unit tests/contract tests/integration $(ARGS)
+
+evals: $(READY) ## run all suites against the sandbox, in a system of its own; ARGS="triage"
+	@$(BIN)/python -m evals.local $(BIN)/python -m evals run $(ARGS)
+
+evals-live: $(READY) ## the same with a real key; shows the cost and asks first, never in CI
+	@$(BIN)/python -m evals.local --live $(BIN)/python -m evals.live $(ARGS)
 
 bench: $(READY) ## measure speed against the sandbox; ONLY=ratio,api ROUNDS=5
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds "$(ROUNDS)")

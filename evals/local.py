@@ -1,7 +1,8 @@
 """A system of its own for one command: servers, sandbox provider, and the workers that it needs.
 
-`python -m evals.local COMMAND...` runs the command with the addresses in its environment. Nothing
-of it stays, and no system that is running is touched.
+`python -m evals.local [--live] COMMAND...` runs the command with the addresses in its environment.
+Only reports stay, in `.local/evals`, and no system that is running is touched. With `--live` the
+provider is the real one, with the key of the environment.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
@@ -28,23 +29,51 @@ START_S: Final = 60.0
 SANDBOX_PORT: Final = 9300
 
 
+KEYS: Final = ("ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY_FILE")
+LIVE: Final = "--live"
+REPORTS: Final = CHECKOUT / ".local" / "evals"
+
+
+def why_not_live(environ: Mapping[str, str]) -> str:
+    """Return why the real provider must not be called; empty if it may."""
+    if environ.get("CI"):
+        return "CI is set: evaluations with a real key never run in CI."
+    if environ.get("PROVIDER") == "sandbox":
+        return "PROVIDER is sandbox: unset it, or run `make evals` for the sandbox."
+    if not any(environ.get(key) for key in KEYS):
+        return "ANTHROPIC_API_KEY is not set: set it, or run `make evals` for the sandbox."
+    return ""
+
+
+def provider(environ: Mapping[str, str], *, live: bool, port: int) -> dict[str, str]:
+    """Return the variables of the provider: the sandbox at this port, or the environment's."""
+    if live:
+        names = (*KEYS, "ANTHROPIC_BASE_URL")
+        return {"PROVIDER": "anthropic", **{n: environ[n] for n in names if environ.get(n)}}
+    return {
+        "PROVIDER": "sandbox",
+        "ANTHROPIC_API_KEY": "sandbox-needs-no-key",
+        "ANTHROPIC_BASE_URL": f"http://{HOST}:{port}",
+    }
+
+
 @contextmanager
-def system() -> Iterator[dict[str, str]]:
+def system(*, live: bool = False) -> Iterator[dict[str, str]]:
     """Run the system while the context lasts. Yield the environment of its processes."""
     with running() as servers, ExitStack() as exits:
         port = exits.enter_context(take_port(SANDBOX_PORT))
+        others = {**os.environ, **stand_in_settings()}
         env = {
-            **os.environ,
-            **stand_in_settings(),
+            **{n: v for n, v in others.items() if not n.startswith("ANTHROPIC_")},
             **servers.env,
-            "ANTHROPIC_BASE_URL": f"http://{HOST}:{port}",
+            **provider(os.environ, live=live, port=port),
             "DJANGO_SETTINGS_MODULE": "project.settings",
         }
+        _keep_reports(Path(env["LOCAL_DIR"]))
         _migrate(env)
         logs = Path(servers.launcher.logs)
-        found = django_components(
-            logs=logs, ports={"web": 0, "flower": 0, "sandbox": port}, flower_password=""
-        )
+        ports = {"web": 0, "flower": 0, **({} if live else {"sandbox": port})}
+        found = django_components(logs=logs, ports=ports, flower_password="")
         wanted = {"sandbox": (), "worker-control": (), "worker-evals": ("-c", str(THREADS))}
         for component in found:
             if component.name not in wanted:
@@ -55,6 +84,13 @@ def system() -> Iterator[dict[str, str]]:
             if not wait_until(component.ready, timeout_s=START_S, tick=child.check):
                 raise SystemExit(f"{component.name} is not ready after {START_S:.0f} s")
         yield env
+
+
+def _keep_reports(local: Path) -> None:
+    """Let reports that go to this folder stay."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    local.mkdir(parents=True, exist_ok=True)
+    (local / "evals").symlink_to(REPORTS)
 
 
 def _migrate(env: dict[str, str]) -> None:
@@ -71,8 +107,18 @@ def _migrate(env: dict[str, str]) -> None:
 
 
 def main() -> int:
-    with system() as env:
-        return subprocess.run(sys.argv[1:], env=env, check=False).returncode
+    command = sys.argv[1:]
+    live = command[:1] == [LIVE]
+    command = command[live:]
+    if not command:
+        print(f"usage: python -m evals.local [{LIVE}] COMMAND...", file=sys.stderr)
+        return 2
+    if live and (problem := why_not_live(os.environ)):
+        print(problem, file=sys.stderr)
+        return 2
+    with system(live=live) as env:
+        print(f"Reports stay in {REPORTS}.", file=sys.stderr)
+        return subprocess.run(command, env=env, check=False).returncode
 
 
 if __name__ == "__main__":

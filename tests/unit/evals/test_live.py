@@ -1,0 +1,104 @@
+"""Evaluations with a real key show their price first, and start only if a person types yes."""
+
+from __future__ import annotations
+
+import pytest
+
+from aifeature.services import controls
+from evals import cli, live, local
+from evals.harness import plan
+
+KEY = "made-up-secret"
+REAL = {"ANTHROPIC_API_KEY": KEY}
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [
+        ({**REAL, "CI": "true"}, "CI is set"),
+        ({**REAL, "PROVIDER": "sandbox"}, "PROVIDER is sandbox"),
+        ({}, "ANTHROPIC_API_KEY is not set"),
+        ({"ANTHROPIC_API_KEY": ""}, "ANTHROPIC_API_KEY is not set"),
+    ],
+)
+def test_a_real_provider_needs_a_key_and_no_ci(environ: dict[str, str], words: str) -> None:
+    problem = local.why_not_live(environ)
+    assert problem.startswith(words)
+    assert KEY not in problem
+
+
+@pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY_FILE"])
+def test_a_key_may_be_in_a_file(name: str) -> None:
+    assert local.why_not_live({name: KEY, "CI": ""}) == ""
+
+
+def test_only_a_live_system_gets_the_key_and_the_address() -> None:
+    environ = {**REAL, "ANTHROPIC_BASE_URL": "https://gateway.example", "OTHER": "x"}
+    assert local.provider(environ, live=True, port=9) == {
+        "PROVIDER": "anthropic",
+        "ANTHROPIC_API_KEY": KEY,
+        "ANTHROPIC_BASE_URL": "https://gateway.example",
+    }
+    assert "ANTHROPIC_BASE_URL" not in local.provider(REAL, live=True, port=9)
+    sandbox = local.provider(environ, live=False, port=9)
+    assert sandbox["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
+    assert KEY not in sandbox.values()
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that were started."""
+    found: list[list[str]] = []
+
+    def main(arguments: list[str]) -> int:
+        found.append(arguments)
+        return 0
+
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.delenv("PROVIDER", raising=False)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    monkeypatch.setattr(cli, "main", main)
+    monkeypatch.setattr(controls, "prompt_version", lambda _: "v1")
+    monkeypatch.setattr(plan, "price_micro", lambda wanted: wanted.repeats * 1_000_000)
+    return found
+
+
+def test_the_price_is_shown_before_the_question(
+    started: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(question: str) -> str:
+        shown = capsys.readouterr().out
+        assert "summarize v3 against v1: 110 cases, 2 repeats, about $2.00" in shown
+        assert "Together about $4.00" in shown
+        assert KEY not in shown
+        assert "yes" in question
+        assert started == []
+        return "yes\n"
+
+    assert live.main(["summarize", "triage", "-n", "2"], ask=ask) == 0
+    assert started == [["run", "summarize", "triage", "--repeats", "2", "--max-usd", "5"]]
+
+
+@pytest.mark.parametrize("answer", ["", "no", "y", "YES!", None])
+def test_any_other_answer_starts_nothing(started: list[list[str]], answer: str | None) -> None:
+    def ask(_: str) -> str:
+        if answer is None:
+            raise EOFError
+        return answer
+
+    assert live.main(["triage"], ask=ask) == cli.WRONG
+    assert started == []
+
+
+def test_nothing_is_asked_in_ci_or_about_an_unknown_feature(
+    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(_: str) -> str:
+        raise AssertionError
+
+    assert live.main(["judge"], ask=ask) == cli.WRONG
+    assert "There is no suite of judge" in capsys.readouterr().err
+    monkeypatch.setenv("CI", "1")
+    assert live.main(["triage"], ask=ask) == cli.WRONG
+    assert "CI is set" in capsys.readouterr().err
+    assert started == []
