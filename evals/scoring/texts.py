@@ -64,5 +64,5 @@ def _expression(written: str) -> str:
 
 def _folded(text: str) -> str:
     """Return the text without upper case, and with one Turkish i."""
-    folded = unicodedata.normalize("NFKC", text.casefold())
-    return folded.replace("\u0307", "").replace("ı", "i")  # noqa: RUF001 (dotless)
+    lower = text.casefold().replace("\u0307", "").replace("ı", "i")  # noqa: RUF001 (dotless)
+    return unicodedata.normalize("NFKC", lower)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -137,4 +138,17 @@ def test_the_process_ends_with_its_parent(process: bounded._Process) -> None:
     process._connection.close()  # as the kernel does if the parent is killed
     process._connection = None
     assert child.wait(PATIENCE_S) is not None or not child.is_running()
+    process.end()
+
+
+def test_a_process_that_hangs_without_its_parent_ends_itself(process: bounded._Process) -> None:
+    scored_by(process, language="en")
+    assert process._child is not None
+    assert process._connection is not None
+    case = {"id": "a-case", "input": {"question": "?"}, "expected": {"custom": {"acts": "holds"}}}
+    request = {"slug": "scored", "case": case, "output": {"answer": "So."}, "limit_s": SHORT_S}
+    process._connection.sendall(json.dumps(request).encode() + b"\n")
+    process._connection.close()
+    process._connection = None
+    assert process._child.wait(PATIENCE_S) == -signal.SIGALRM
     process.end()
