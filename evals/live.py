@@ -1,4 +1,4 @@
-"""Evaluations with a real key: show the price, ask, and run.
+"""Evaluations with a real key: show the price, wait for a yes, and run.
 
 `python -m evals.local --live python -m evals.live [FEATURE...]` is `make evals-live`.
 """

@@ -90,7 +90,7 @@ def test_any_other_answer_starts_nothing(started: list[list[str]], answer: str |
     assert started == []
 
 
-def test_nothing_is_asked_in_ci_or_about_an_unknown_feature(
+def test_ci_and_an_unknown_feature_end_it_before_the_question(
     started: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def ask(_: str) -> str:
