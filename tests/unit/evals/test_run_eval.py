@@ -1,4 +1,4 @@
-"""`python evals/run_eval.py` runs a set of inputs and keywords, or names the part that does not run."""
+"""`python evals/run_eval.py` runs a set of inputs, or names the part that does not run."""
 
 from __future__ import annotations
 
