@@ -7,7 +7,7 @@ READY := .venv/.ready-$(VERSION)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke stack stop test test-chaos test-beside-chaos test-fast evals evals-live bench chaos check fmt lock migrations clean distclean
+.PHONY: help setup demo smoke stack stop test test-chaos test-beside-chaos test-fast evals evals-live planted bench chaos check fmt lock migrations clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -58,7 +58,10 @@ evals: $(READY) ## run all suites against the sandbox, in a system of its own; A
 	@$(BIN)/python -m evals.local $(BIN)/python -m evals run $(ARGS)
 
 evals-live: $(READY) ## the same with a real key; shows the cost and asks first, never in CI
-	@$(BIN)/python -m evals.local --live $(BIN)/python -m evals.live $(ARGS)
+	@$(BIN)/python -m evals.local --live $(BIN)/python -m evals run --ask $(ARGS)
+
+planted: $(READY) ## evaluate prompts that are worse on purpose: each must be caught; ONLY=answer
+	@$(BIN)/python -m tests.planted $(if $(ONLY),--only "$(ONLY)")
 
 bench: $(READY) ## measure speed against the sandbox; ONLY=ratio,api ROUNDS=5
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only "$(ONLY)") $(if $(ROUNDS),--rounds "$(ROUNDS)")

@@ -18,7 +18,7 @@ from aifeature import prompts, registry, suites
 from aifeature.money import MICRO_PER_USD
 from aifeature.services import controls
 from aifeature.spec import Feature
-from evals import report, suite_checks
+from evals import ready, report, suite_checks
 from evals.harness import conclude, costs, plan, repeats
 from evals.harness.drive import Driver, reopen
 from evals.models import Run, Sample
@@ -30,6 +30,7 @@ from evals.statistics.verdict import Decision
 POLL_S: Final = 0.3
 WRONG: Final = 2
 UNFINISHED: Final = 3
+AGREED: Final = "yes"
 AA_REPEATS: Final = 5
 CAP_USD: Final = Decimal(5)
 
@@ -114,22 +115,41 @@ def _with_repeats(wanted: plan.Wanted, *, reuse: bool) -> plan.Wanted:
 
 
 def _started(all_wanted: Sequence[plan.Wanted], options: argparse.Namespace) -> list[Run]:
-    """Store the runs, all or none, and print their prices."""
+    """Print the prices, and store the runs, all or none."""
+    reuse = not options.no_reuse
+    prices = [plan.price_micro(wanted, reuse=reuse) for wanted in all_wanted]
+    for wanted, price in zip(all_wanted, prices, strict=True):
+        against = f" against {wanted.baseline}" if wanted.baseline else ""
+        print(
+            f"{wanted.feature.slug} {wanted.candidate}{against}:"
+            f" {words.count(len(wanted.suite.cases), 'case')},"
+            f" {words.count(wanted.repeats, 'repeat')}, about {costs.dollars(price)}"
+            f" (at most {costs.dollars(wanted.cap_micro)})"
+        )
+    if options.ask:
+        print(f"Together about {costs.dollars(sum(prices))}, charged to your key.")
+        if not _agreed():
+            raise UsageError("Nothing was started, and nothing was spent.")
     with transaction.atomic():
-        runs = [plan.start(wanted, reuse=not options.no_reuse) for wanted in all_wanted]
+        runs = [plan.start(wanted, reuse=reuse) for wanted in all_wanted]
     for run in runs:
         to_do = run.samples.filter(state=Sample.State.PENDING).exclude(arm=plan.PLAIN).count()
-        cases = words.count(len(run.cases["cases"]), "case")
-        print(
-            f"{words.versions(run)}: {cases}, {words.count(run.repeats, 'repeat')},"
-            f" {words.count(to_do, 'call')} to make, about {costs.dollars(run.estimate_micro)}"
-            f" (at most {costs.dollars(run.cap_micro)}). Run {run.pk}"
-        )
+        print(f"{run.feature}: {words.count(to_do, 'call')} to make. Run {run.pk}", flush=True)
     return runs
+
+
+def _agreed() -> bool:
+    try:
+        return input(f"Type {AGREED} to start: ").strip() == AGREED
+    except EOFError:  # no terminal
+        return False
 
 
 def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep) -> int:
     """Drive runs to their ends side by side, print their verdicts, and return the exit code."""
+    if problem := ready.missing():
+        left = "; ".join(f"`run --resume {run.pk}`" for run in runs)
+        raise UsageError(f"{problem} {ready.HINT}. Later, {left} continues.")
     bar = Bar([run.feature for run in runs])
     drivers = [Driver(run) for run in runs]
     while drivers:
@@ -225,6 +245,8 @@ def _add(options: argparse.Namespace) -> int:
     """Append a case to a suite, if the suite is valid with it."""
     feature = _feature(options.feature)
     file = suites.file(feature.slug)
+    if file.suffix != ".jsonl":
+        raise UsageError(f"{file} is a list of inputs and keywords: add the case to it by hand.")
     row = {
         "id": options.id,
         "input": _json(options.input, "--input"),
@@ -344,6 +366,7 @@ def _calls(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-usd", type=_usd, default=CAP_USD, help=f"Default: {CAP_USD}.")
     parser.add_argument("--suite", type=Path, help="Another file of cases.")
+    parser.add_argument("--ask", action="store_true", help="Start only if a person agrees.")
     parser.add_argument(
         "--no-reuse", action="store_true", help="Call the baseline again, however new it is."
     )

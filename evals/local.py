@@ -12,11 +12,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from project.stack.children import PYTHON
-from project.stack.components import django_components
+from project.stack.children import PYTHON, Child, Launcher
+from project.stack.components import Component, django_components
 from project.stack.local_dir import CHECKOUT
 from project.stack.ports import HOST, take_port
 from project.stack.signals import wait_until
@@ -28,6 +29,9 @@ THREADS: Final = 48
 START_S: Final = 60.0
 SANDBOX_PORT: Final = 9300
 
+
+NEEDED: Final = {"sandbox": (), "worker-control": (), "worker-evals": ("-c", str(THREADS))}
+"""The components that run, with further arguments."""
 
 KEYS: Final = ("ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY_FILE")
 LIVE: Final = "--live"
@@ -57,9 +61,39 @@ def provider(environ: Mapping[str, str], *, live: bool, port: int) -> dict[str, 
     }
 
 
+@dataclass(frozen=True, slots=True)
+class System:
+    """The system while it runs."""
+
+    env: Mapping[str, str]
+    """The environment of its processes."""
+    checkout: Path
+    """The folder with the code that they run."""
+    launcher: Launcher
+    components: dict[str, Component] = field(default_factory=dict)
+    children: dict[str, Child] = field(default_factory=dict)
+
+    def start(self, component: Component) -> None:
+        """Start a component and wait until it is ready."""
+        env = {**self.env, **component.env}
+        child = self.launcher.launch(component.name, component.argv, env=env, cwd=self.checkout)
+        self.components[component.name], self.children[component.name] = component, child
+        if not wait_until(component.ready, timeout_s=START_S, tick=child.check):
+            raise SystemExit(f"{component.name} is not ready after {START_S:.0f} s")
+
+    def restart(self, name: str) -> None:
+        """Stop a component and start it again, so that it loads changed files."""
+        self.children[name].stop()
+        self.start(self.components[name])
+
+    def stop(self) -> None:
+        for child in self.children.values():
+            child.stop()
+
+
 @contextmanager
-def system(*, live: bool = False) -> Iterator[dict[str, str]]:
-    """Run the system while the context lasts. Yield the environment of its processes."""
+def system(*, live: bool = False, checkout: Path = CHECKOUT) -> Iterator[System]:
+    """Run the system while the context lasts. `checkout` is the folder of its code."""
     with running() as servers, ExitStack() as exits:
         port = exits.enter_context(take_port(SANDBOX_PORT))
         others = {**os.environ, **stand_in_settings()}
@@ -70,20 +104,16 @@ def system(*, live: bool = False) -> Iterator[dict[str, str]]:
             "DJANGO_SETTINGS_MODULE": "project.settings",
         }
         _keep_reports(Path(env["LOCAL_DIR"]))
-        _migrate(env)
-        logs = Path(servers.launcher.logs)
+        _migrate(env, checkout)
+        local = System(env, checkout, servers.launcher)
+        exits.callback(local.stop)
         ports = {"web": 0, "flower": 0, **({} if live else {"sandbox": port})}
-        found = django_components(logs=logs, ports=ports, flower_password="")
-        wanted = {"sandbox": (), "worker-control": (), "worker-evals": ("-c", str(THREADS))}
+        found = django_components(logs=Path(servers.launcher.logs), ports=ports, flower_password="")
         for component in found:
-            if component.name not in wanted:
-                continue
-            argv = [*component.argv, *wanted[component.name]]
-            child = servers.launcher.launch(component.name, argv, env={**env, **component.env})
-            exits.callback(child.stop)
-            if not wait_until(component.ready, timeout_s=START_S, tick=child.check):
-                raise SystemExit(f"{component.name} is not ready after {START_S:.0f} s")
-        yield env
+            if component.name in NEEDED:
+                more = NEEDED[component.name]
+                local.start(replace(component, argv=(*component.argv, *more)))
+        yield local
 
 
 def _keep_reports(local: Path) -> None:
@@ -93,11 +123,11 @@ def _keep_reports(local: Path) -> None:
     (local / "evals").symlink_to(REPORTS)
 
 
-def _migrate(env: dict[str, str]) -> None:
+def _migrate(env: Mapping[str, str], checkout: Path) -> None:
     done = subprocess.run(
         [PYTHON, "manage.py", "migrate", "-v0"],
         env=env,
-        cwd=CHECKOUT,
+        cwd=checkout,
         capture_output=True,
         text=True,
         check=False,
@@ -116,9 +146,9 @@ def main() -> int:
     if live and (problem := why_not_live(os.environ)):
         print(problem, file=sys.stderr)
         return 2
-    with system(live=live) as env:
+    with system(live=live) as local:
         print(f"Reports stay in {REPORTS}.", file=sys.stderr)
-        return subprocess.run(command, env=env, check=False).returncode
+        return subprocess.run(command, env=local.env, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -15,9 +15,6 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parent.parent
 HINT: Final = "To run it on a system of its own: python -m evals.local python evals/run_eval.py"
 
-START_S: Final = 5.0
-"""Most seconds until the workers of a new system have sent a sign of life."""
-
 
 def main(arguments: list[str]) -> int:
     """Run the file and return the exit code of `python -m evals run`."""
@@ -34,35 +31,7 @@ def main(arguments: list[str]) -> int:
         lines = "; ".join(str(error).splitlines())
         print(f"No system is set up here: {lines}. {HINT}", file=sys.stderr)
         return 2
-    if problem := missing():
-        print(f"{problem} {HINT}", file=sys.stderr)
-        return 2
     return _run(options.feature, options.file)
-
-
-def missing() -> str:
-    """Return which part of the system does not run; empty if all do."""
-    import redis  # noqa: PLC0415
-    from django.conf import settings  # noqa: PLC0415
-    from django.db import Error  # noqa: PLC0415
-
-    from aifeature.services.monitoring import signs_of_life  # noqa: PLC0415
-    from project.stack.signals import wait_until  # noqa: PLC0415
-
-    def without_worker() -> list[str]:
-        seen = signs_of_life.last_seen()
-        return [queue for queue in ("evals", "control") if seen[queue].is_gone]
-
-    try:
-        with redis.Redis.from_url(settings.REDIS_URL, socket_connect_timeout=START_S) as client:
-            client.ping()
-        if not wait_until(lambda: not without_worker(), timeout_s=START_S):
-            return f"No worker serves the queue {' and the queue '.join(without_worker())}."
-    except redis.RedisError:
-        return "The broker (REDIS_URL) does not answer."
-    except Error:
-        return "The database (DATABASE_URL) does not answer, or has no tables."
-    return ""
 
 
 def _run(slug: str, file: Path) -> int:

@@ -17,6 +17,7 @@ from django.db.models import Count, Q, Sum
 from aifeature import registry
 from aifeature.reasons import FailureCode
 from aifeature.services import evaluations
+from aifeature.services.jobs.refusals import InvalidInput
 from aifeature.spec import Feature
 from aifeature.suites import Case
 from evals.harness import costs, plan
@@ -113,16 +114,20 @@ class Driver:
         if sample.output is not None:
             self._score(sample)
             return
-        job = evaluations.submit(
-            owner=self._owner,
-            slug=self.feature.slug,
-            data=self._cases[sample.case].input,
-            key=_key("eval", sample),
-            nonce=_nonce(sample),
-            prompt_version=self.run.arms[_arm_of(sample)]["version"],
-            deadline_s=DEADLINE_S,
-        )
-        _move(sample, job=job, state=Sample.State.RUNNING)
+        try:
+            job = evaluations.submit(
+                owner=self._owner,
+                slug=self.feature.slug,
+                data=self._cases[sample.case].input,
+                key=_key("eval", sample),
+                nonce=_nonce(sample),
+                prompt_version=self.run.arms[_arm_of(sample)]["version"],
+                deadline_s=DEADLINE_S,
+            )
+        except InvalidInput as error:
+            _move(sample, **_unscored(f"Users cannot send this input: {error}"))
+        else:
+            _move(sample, job=job, state=Sample.State.RUNNING)
 
     def _stop_if_idle(self, under_way: int) -> None:
         if under_way == 0:

@@ -56,31 +56,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     changes = [change for change in all_changes() if not only or change.feature in only]
     wrong = 0
     with tempfile.TemporaryDirectory(prefix="planted-") as folder:
-        copy = next_release(Path(folder) / "copy")
+        copy = next_release(Path(folder) / "copy").folder
         versions = _plant(copy, changes)
         with system(checkout=copy) as local:
             for verdict in _verdicts(copy, local, versions):
                 wrong += not verdict.is_right
-                print(verdict.line(), flush=True)
-    print(f"{len(changes) - wrong} of {len(changes)} verdicts are right")
+                _print(verdict.line())
+    _print(f"{len(changes) - wrong} of {len(changes)} verdicts are right")
     return 1 if wrong else 0
 
 
+def _print(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def _plant(copy: Path, changes: Sequence[Change]) -> dict[Change, tuple[str, str]]:
-    """Write the changed prompts. Return each change's version, and the one that it compares with."""
-    found = {}
-    for change in changes:
-        folder = copy / "aifeature" / "features" / change.feature
-        numbers = sorted(int(file.stem[1:]) for file in folder.glob("v*.md"))
-        before = [version for one, (version, _) in found.items() if one.feature == change.feature]
-        latest = f"v{numbers[-1] - len(before)}"
-        if change.file:
-            found[change] = (latest, latest)
-            continue
-        text = change.applied((folder / f"{latest}.md").read_text())
-        version = f"v{numbers[-1] + 1}"
-        (folder / f"{version}.md").write_text(_NOTE.sub(f'note = "{change.name}"', text))
-        found[change] = (version, latest)
+    """Write the changed prompts. Return the version of each, and the version before the change."""
+    found: dict[Change, tuple[str, str]] = {}
+    for slug in dict.fromkeys(change.feature for change in changes):
+        folder = copy / "aifeature" / "features" / slug
+        latest = max(int(file.stem[1:]) for file in folder.glob("v*.md"))
+        text = (folder / f"v{latest}.md").read_text()
+        number = latest
+        for change in (change for change in changes if change.feature == slug):
+            if not change.file:
+                number += 1
+                worse = _NOTE.sub(f'note = "{change.name}"', change.applied(text))
+                (folder / f"v{number}.md").write_text(worse)
+            found[change] = (f"v{latest if change.file else number}", f"v{latest}")
     return found
 
 

@@ -17,7 +17,7 @@ class Change:
     feature: str
     name: str
     edits: tuple[tuple[str, str], ...]
-    """Regular expressions, and their replacements. Each fits one time."""
+    """Regular expressions and their replacements, which are plain. Each fits one time."""
     is_worse: bool = True
     file: str = ""
     """Empty: the prompt."""
@@ -29,7 +29,7 @@ class Change:
             ValueError: An expression does not fit exactly one time.
         """
         for pattern, new in self.edits:
-            text, count = re.subn(pattern, lambda _, new=new: new, text, flags=re.DOTALL)
+            text, count = re.subn(pattern, new, text, flags=re.DOTALL)
             if count != 1:
                 raise ValueError(f"{self.feature}, {self.name}: {pattern} fits {count} times")
         return text
@@ -61,7 +61,6 @@ def _summarize() -> Iterator[Change]:
 def _triage() -> Iterator[Change]:
     slug = "triage"
     definitions = r"- billing: .*?\n\nIf two fit"
-    human = r"Set needs_human to true .*?\n\n"
     yield Change(slug, "instruction dropped", ((definitions, "If two fit"),))
     yield Change(
         slug,
@@ -86,7 +85,6 @@ def _triage() -> Iterator[Change]:
 def _answer() -> Iterator[Change]:
     only = r"- State only what the handbook states\.[^\n]*\n"
     cite = r"- Cite each section[^\n]*\n"
-    unknown = r"(- If the handbook does not answer[^\n]*\n)"
     slug = "answer"
     yield Change(slug, "instruction dropped", ((", in at most four short sentences", ""),))
     yield Change(

@@ -159,6 +159,16 @@ def test_an_unusable_answer_fails_and_a_fault_of_the_machinery_is_unscored(
     assert verdict["decision"] == Decision.NOT_COMPARABLE
 
 
+def test_an_input_that_users_cannot_send_is_unscored(planned: Plan) -> None:
+    run = planned()
+    run.cases["cases"][0]["input"] = {"ticket": "\u200b"}
+    run.save()
+    run = driven(run)
+    sample = run.samples.get(arm=plan.CANDIDATE, case="timer-0")
+    assert (sample.state, sample.job) == ("unscored", None)
+    assert "cannot send this input" in sample.problem
+
+
 def test_outputs_of_another_prompt_are_unscored(planned: Plan) -> None:
     run = planned()
     run.arms["candidate"]["hash"] = "0" * 64

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from aifeature.services import controls
-from evals import cli, live, local
+from evals import cli, local
 from evals.harness import plan
+from evals.models import Run
 
 KEY = "made-up-secret"
 REAL = {"ANTHROPIC_API_KEY": KEY}
@@ -46,59 +49,54 @@ def test_only_a_live_system_gets_the_key_and_the_address() -> None:
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
-    """The commands that were started."""
-    found: list[list[str]] = []
+def started(monkeypatch: pytest.MonkeyPatch) -> list[plan.Wanted]:
+    """The runs that were started."""
+    found: list[plan.Wanted] = []
 
-    def main(arguments: list[str]) -> int:
-        found.append(arguments)
-        return 0
+    def start(wanted: plan.Wanted, *, reuse: bool) -> Run:
+        found.append(wanted)
+        raise plan.PlanError(f"stop here, reuse {reuse}")
 
-    monkeypatch.delenv("CI", raising=False)
-    monkeypatch.delenv("PROVIDER", raising=False)
-    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
-    monkeypatch.setattr(cli, "main", main)
     monkeypatch.setattr(controls, "prompt_version", lambda _: "v1")
-    monkeypatch.setattr(plan, "price_micro", lambda wanted: wanted.repeats * 1_000_000)
+    monkeypatch.setattr(plan, "price_micro", lambda wanted, reuse: wanted.repeats * 1_000_000)
+    monkeypatch.setattr(plan, "start", start)
+    monkeypatch.setattr("evals.cli.transaction.atomic", nullcontext)
     return found
 
 
 def test_the_price_is_shown_before_the_question(
-    started: list[list[str]], capsys: pytest.CaptureFixture[str]
+    started: list[plan.Wanted], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def ask(question: str) -> str:
+    def answer(question: str) -> str:
         shown = capsys.readouterr().out
-        assert "summarize v3 against v1: 110 cases, 2 repeats, about $2.00" in shown
+        assert "summarize v3 against v1: 110 cases, 2 repeats, about $2.00 (at most $5.00)" in shown
         assert "Together about $4.00" in shown
-        assert KEY not in shown
         assert "yes" in question
         assert started == []
         return "yes\n"
 
-    assert live.main(["summarize", "triage", "-n", "2"], ask=ask) == 0
-    assert started == [["run", "summarize", "triage", "--repeats", "2", "--max-usd", "5"]]
+    monkeypatch.setattr("builtins.input", answer)
+    assert cli.main(["run", "summarize", "triage", "-n", "2", "--ask"]) == cli.WRONG
+    assert [wanted.feature.slug for wanted in started] == ["summarize"]
 
 
 @pytest.mark.parametrize("answer", ["", "no", "y", "YES!", None])
-def test_any_other_answer_starts_nothing(started: list[list[str]], answer: str | None) -> None:
-    def ask(_: str) -> str:
+def test_any_other_answer_starts_nothing(
+    started: list[plan.Wanted], monkeypatch: pytest.MonkeyPatch, answer: str | None
+) -> None:
+    def answered(_: str) -> str:
         if answer is None:
             raise EOFError
         return answer
 
-    assert live.main(["triage"], ask=ask) == cli.WRONG
+    monkeypatch.setattr("builtins.input", answered)
+    assert cli.main(["run", "triage", "-n", "2", "--ask"]) == cli.WRONG
     assert started == []
 
 
-def test_ci_and_an_unknown_feature_end_it_before_the_question(
-    started: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_an_unknown_feature_ends_it_before_the_question(
+    started: list[plan.Wanted], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def ask(_: str) -> str:
-        raise AssertionError
-
-    assert live.main(["judge"], ask=ask) == cli.WRONG
-    assert "There is no suite of judge" in capsys.readouterr().err
-    monkeypatch.setenv("CI", "1")
-    assert live.main(["triage"], ask=ask) == cli.WRONG
-    assert "CI is set" in capsys.readouterr().err
+    assert cli.main(["run", "judge", "--ask"]) == cli.WRONG
+    assert "The feature judge has no suite" in capsys.readouterr().err
     assert started == []

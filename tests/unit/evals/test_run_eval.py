@@ -15,7 +15,7 @@ from aifeature import registry, suites
 from aifeature.services import controls
 from aifeature.services.monitoring import signs_of_life
 from aifeature.services.monitoring.signs_of_life import LastSeen
-from evals import cli, run_eval, suite_checks
+from evals import cli, ready, run_eval, suite_checks
 
 COMMAND = "python -m evals.local python evals/run_eval.py"
 
@@ -50,22 +50,22 @@ def test_each_part_that_does_not_run_is_named(
     monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.REDIS_URL = "redis://127.0.0.1:9/0"
-    assert run_eval.missing() == "The broker (REDIS_URL) does not answer."
+    assert ready.missing() == "The broker (REDIS_URL) does not answer."
     monkeypatch.setattr(redis.Redis, "ping", lambda _: True)
 
     def away() -> None:
         raise OperationalError
 
     monkeypatch.setattr(signs_of_life, "last_seen", away)
-    assert "The database (DATABASE_URL) does not answer" in run_eval.missing()
-    monkeypatch.setattr(run_eval, "START_S", 0)
+    assert "The database (DATABASE_URL) does not answer" in ready.missing()
+    monkeypatch.setattr(ready, "START_S", 0)
     live = LastSeen(live=1)
     for queue in ("evals", "control"):
         seen = {"evals": live, "control": live, queue: LastSeen()}
         monkeypatch.setattr(signs_of_life, "last_seen", lambda seen=seen: seen)
-        assert run_eval.missing() == f"No worker serves the queue {queue}."
+        assert ready.missing() == f"No worker serves the queue {queue}."
     monkeypatch.setattr(signs_of_life, "last_seen", lambda: {"evals": live, "control": live})
-    assert run_eval.missing() == ""
+    assert ready.missing() == ""
 
 
 def test_it_runs_the_active_prompt_by_the_usual_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,7 +77,6 @@ def test_it_runs_the_active_prompt_by_the_usual_command(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(cli, "main", main)
     monkeypatch.setattr(controls, "prompt_version", lambda feature: f"v2-of-{feature.slug}")
-    monkeypatch.setattr(run_eval, "missing", lambda: "")
     assert run_eval.main(["--feature", "answer", "mine.json"]) == 3
     assert run_eval.main([]) == 3
     first, second = called
