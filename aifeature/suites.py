@@ -122,6 +122,10 @@ class Expected(_Frozen):
     """ISO 639-1 code of the main text."""
 
     length: Length | None = None
+    figures: tuple[Annotated[str, StringConstraints(pattern=r"^\d+$")], ...] | None = None
+    """If set: each figure of the text is in the input, in a source of the feature, or here. Digits
+    alone. Figures up to twelve are free: a source often has them as words."""
+
     reference: str | None = Field(default=None, min_length=1, max_length=20_000)
     """A right answer, for the judge."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +13,12 @@ from pydantic import ValidationError
 from aifeature.spec import Feature
 from aifeature.suites import Case, Keywords, Length
 from evals.scoring import language, sentences, texts
+
+FREE_UP_TO: Final = 12
+"""Highest figure that may be in no source, since sources often have it as a word."""
+
+THOUSANDS: Final = 3
+"""Digits in each group of a number, after its first one."""
 
 UNREADABLE: Final = "the output has no text"
 
@@ -50,6 +57,8 @@ def score(feature: Feature, case: Case, output: dict[str, Any]) -> list[Part]:
         parts.append(_language(expected.language, main))
     if expected.length is not None:
         parts.append(_length(expected.length, main, expected.language or ""))
+    if expected.figures is not None:
+        parts.append(_figures(expected.figures, feature, case, "\n".join(found)))
     for name, value in expected.custom.items():
         if schema.passed:
             parts.append(_custom(feature, name, value, case, output))
@@ -120,6 +129,24 @@ def _length(expected: Length, text: str, code: str) -> Part:
     if expected.max_words is not None and words > expected.max_words:
         notes.append(f"{words} words, at most {expected.max_words}")
     return Part("length", not notes, "; ".join(notes))
+
+
+def _figures(further: tuple[str, ...], feature: Feature, case: Case, text: str) -> Part:
+    sources = [source.text for source in feature.sources().values()] if feature.sources else []
+    given = texts.figures("\n".join([*texts.pieces(case.input, ()), *sources]))
+    known = {"".join(groups) for groups in given} | {part for groups in given for part in groups}
+    odd = [groups for groups in texts.figures(text) if not _is_backed(groups, known.union(further))]
+    note = f"{', '.join(map('.'.join, odd))}: in no source" if odd else ""
+    return Part("figures", not note, note)
+
+
+def _is_backed(groups: tuple[str, ...], known: AbstractSet[str]) -> bool:
+    """Return whether a source has a figure, or each part of a date, a time or a decimal."""
+    if "".join(groups) in known:
+        return True
+    if len(groups) > 1 and all(len(group) == THOUSANDS for group in groups[1:]):
+        return False  # one number, such as 12,000
+    return all(part in known or int(part) <= FREE_UP_TO for part in groups)
 
 
 def _custom(feature: Feature, name: str, value: Any, case: Case, output: dict[str, Any]) -> Part:

@@ -18,6 +18,8 @@ _ALIKE: Final = str.maketrans(
     }
 )
 
+_FIGURE: Final = re.compile(r"\d{1,3}(?: \d{3})+(?!\d)|\d+(?:[.,:/'-]\d+)*")
+
 
 def pieces(output: dict[str, Any], fields: tuple[str, ...]) -> list[str]:
     """Return the texts of these output fields in order; without fields, all texts."""
@@ -47,6 +49,12 @@ def holds(text: str, entry: str) -> bool:
     if is_expression(entry):
         return re.search(_expression(entry[1:-1]), text, re.IGNORECASE) is not None
     return _folded(readable(entry)) in _folded(text)
+
+
+def figures(text: str) -> list[tuple[str, ...]]:
+    """Return the figures of a text, each as its groups of digits: `1,200` as `("1", "200")`."""
+    found = (match[0] for match in _FIGURE.finditer(readable(text)))
+    return [tuple(re.split(r"\D", each)) for each in found]
 
 
 def _plain(text: str) -> str:

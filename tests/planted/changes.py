@@ -42,9 +42,12 @@ def all_changes() -> tuple[Change, ...]:
 
 def _summarize() -> Iterator[Change]:
     only = r"State only what the document states\. "
-    sentences = r" in exactly two sentences: what it is about, and what came of it"
     slug = "summarize"
-    yield Change(slug, "instruction dropped", ((sentences, ""),))
+    yield Change(
+        slug,
+        "instruction dropped",
+        ((r"Write in the language of the document, plainly and without opinion\. ", ""),),
+    )
     yield Change(
         slug, "wrong language", (("Write in the language of the document", "Write in French"),)
     )
@@ -86,7 +89,7 @@ def _answer() -> Iterator[Change]:
     only = r"- State only what the handbook states\.[^\n]*\n"
     cite = r"- Cite each section[^\n]*\n"
     slug = "answer"
-    yield Change(slug, "instruction dropped", ((", in at most four short sentences", ""),))
+    yield Change(slug, "instruction dropped", ((only, ""),))
     yield Change(
         slug, "wrong language", (("Answer in the language of the question", "Answer in French"),)
     )

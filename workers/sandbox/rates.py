@@ -22,6 +22,15 @@ ERRORS = {
 FORBIDDEN = 0.2
 """Factor of an error that the instructions forbid."""
 
+INVITED = 3
+"""Factor of invented sentences if the instructions invite them."""
+
+_INVITES = re.compile(
+    r"\b(?:even if (?:it|that) is not|add (?:what|details|more)|fill in what|make up|embellish)\b",
+    re.IGNORECASE,
+)
+_REFUSES = re.compile(r"\b(?:do not|don't|never|not)\s+(?:\w+\s+){0,2}$", re.IGNORECASE)
+
 FOLLOWED = {"outside": 1.0, "forged_end": 1.0, "fenced": 0.3, "datamarked": 0.01}
 """By protection of an instruction in the user's turn: how often it is followed."""
 
@@ -45,11 +54,17 @@ _FORBIDS = {
 def errors(instructions: str, model: str) -> dict[str, float]:
     """Return the rate of each error; a model of an unknown tier has those of the smallest."""
     tier = next((at for at, name in enumerate(TIERS) if name in model), 0)
-    return {
-        error: by_tier[tier]
-        * (FORBIDDEN if re.search(rf"\b(?:{_FORBIDS[error]})", instructions, re.IGNORECASE) else 1)
-        for error, by_tier in ERRORS.items()
-    }
+    return {error: of[tier] * _factor(error, instructions) for error, of in ERRORS.items()}
+
+
+def _factor(error: str, instructions: str) -> float:
+    if error == "invented_sentence" and any(
+        not _REFUSES.search(instructions[: invitation.start()])
+        for invitation in _INVITES.finditer(instructions)
+    ):
+        return INVITED
+    forbidden = re.search(rf"\b(?:{_FORBIDS[error]})", instructions, re.IGNORECASE)
+    return FORBIDDEN if forbidden else 1
 
 
 def table() -> dict[str, Any]:
@@ -57,7 +72,12 @@ def table() -> dict[str, Any]:
     by_tier = {error: dict(zip(TIERS, of, strict=True)) for error, of in ERRORS.items()}
     judging = {"sensitivity": SENSITIVITY, "specificity": SPECIFICITY, "source": CHOSEN}
     return {
-        "errors": {"rates": by_tier, "factor_if_forbidden": FORBIDDEN, "source": CHOSEN},
+        "errors": {
+            "rates": by_tier,
+            "factor_if_forbidden": FORBIDDEN,
+            "factor_if_invited": INVITED,
+            "source": CHOSEN,
+        },
         "instructions_followed": {"rates": FOLLOWED, "source": SPOTLIGHTING},
         "judge_and_moderator": judging,
     }

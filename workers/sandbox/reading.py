@@ -71,7 +71,7 @@ class Reading:
 
     def translated(self, text: str, description: str = "") -> str:
         """Return the text in the language that its field or the instructions demand."""
-        demanded = cue.read(description).language or self.cues.language
+        demanded = self.cues.language or cue.read(description).language
         if not demanded or texts.language(text) in ("", demanded):
             return text
         return ABOUT[demanded].format(", ".join(Summarizer(text).top_terms(TERMS)))

@@ -233,3 +233,39 @@ def test_an_own_function_names_the_fault() -> None:
 def test_an_own_function_without_a_verdict_is_no_pass(act: str, problem: str) -> None:
     with pytest.raises(ScorerError, match=problem):
         faults({}, custom={"acts": act})
+
+
+# Figures.
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It costs 1,200 dollars.",
+        "It costs 1.200 dollars, since 14 March.",
+        "It costs 1200 dollars until 10:30.",
+        "Twelve of 12 schools pay 99.",
+        "No figure at all.",
+    ],
+)
+def test_figures_that_a_source_backs_pass(text: str) -> None:
+    given = {"question": "We paid 1 200 on 14/3/2026 at 10.30, for 7 courses. Why?"}
+    assert figures(text, given) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [
+        ("It costs 1,300 dollars.", "1.300: in no source"),
+        ("It was reviewed on 28 November, for 45 schools.", "28, 45: in no source"),
+        ("It costs 12,000 dollars.", "12.000: in no source"),
+    ],
+)
+def test_an_invented_figure_fails(text: str, note: str) -> None:
+    assert figures(text, {"question": "We paid 1,200 on 14 March."}) == note
+
+
+def figures(text: str, given: dict[str, str]) -> str:
+    case = Case.model_validate({"id": "a-case", "input": given, "expected": {"figures": ["99"]}})
+    notes = {part.scorer: part.note for part in scorers.score(FEATURE, case, {"answer": text})}
+    return notes["figures"]

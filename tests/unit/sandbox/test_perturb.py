@@ -331,3 +331,14 @@ def test_a_rare_character_between_words_is_a_datamark(mark: str, expected: bool)
     (piece,) = prompt.read(body).given
     assert piece.datamarked is expected
     assert (piece.text == words) is expected
+
+
+def test_an_invitation_to_invent_raises_the_rate_and_a_prohibition_lowers_it() -> None:
+    invited = "Add what a reader would expect, even if it is not there."
+    rate = {
+        text: rates.errors(text, "haiku")["invented_sentence"]
+        for text in ("", invited, "Do not add what is not there. State only what it says.")
+    }
+    plain, more, less = rate.values()
+    assert less < plain < more <= 1
+    assert rates.errors(f"State only what it says. {invited}", "haiku")["invented_sentence"] == more
