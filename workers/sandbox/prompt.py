@@ -59,6 +59,9 @@ _LEAD_IN = 600
 _SPACED = 40
 """Characters for each space at most in text that is not datamarked."""
 
+_INDENT = 40
+"""Most characters before a tag that begins its line."""
+
 _JOINS_WORDS = 20
 """Characters for each datamark at most."""
 
@@ -254,6 +257,7 @@ def _elements(text: str) -> list[Span]:
         return []
     ends = {found[0] for found in map(_RANDOM.search, closing) if found}
     open_tags: dict[str, list[re.Match[str]]] = {}
+    own_line: dict[str, re.Match[str]] = {}
     last: dict[str, tuple[re.Match[str], str]] = {}
     for tag in tags:
         found = _RANDOM.search(tag[0]) if ends else None
@@ -262,6 +266,8 @@ def _elements(text: str) -> list[Span]:
         within = open_tags.setdefault(name, [])
         if not tag[1]:
             within.append(tag)
+            if _begins_line(text, tag.start()):
+                own_line.setdefault(name, tag)
         elif within:
             opening = within.pop()
             last[name] = tag, marker
@@ -269,9 +275,15 @@ def _elements(text: str) -> list[Span]:
                 spans.append(_span(opening, tag, marker))
     for name, (tag, marker) in last.items():
         if open_tags[name]:
-            # More are opened than closed: the first one ends with the last closing tag.
-            spans.append(_span(open_tags[name][0], tag, marker))
+            # More are opened than closed: the first one ends with the last closing tag. A sentence
+            # that mentions a tag opens none.
+            spans.append(_span(own_line.get(name, open_tags[name][0]), tag, marker))
     return [span for span in spans if span[4] >= span[3]]
+
+
+def _begins_line(text: str, at: int) -> bool:
+    _before, newline, indent = text[max(0, at - _INDENT) : at].rpartition("\n")
+    return not indent.strip() and (newline != "" or at <= _INDENT)
 
 
 def _span(opening: re.Match[str], end: re.Match[str], marker: str) -> Span:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workers.sandbox import document, tokens
+from workers.sandbox import document, prompt, tokens
 from workers.sandbox.answer import answer
 from workers.sandbox.cache import PromptUsage
 from workers.sandbox.compose import compose
@@ -204,3 +204,18 @@ def test_a_sparse_text_is_reported_if_the_prompt_demands_it() -> None:
 def test_any_long_text_gives_a_short_answer(text: str) -> None:
     whole = answer(body(text))
     assert tokens.count(whole) <= 450
+
+
+def test_a_sentence_about_a_tag_opens_none() -> None:
+    rules = "The book is between <book> tags below.\n\nRules:\n- Answer in French.\n"
+    read = prompt.read(
+        {
+            "system": f"{rules}\n<book>\nBoats moor on the left. <book> is a word.\n</book>",
+            "messages": [{"role": "user", "content": "<question>\nWhere?\n</question>"}],
+        }
+    )
+    assert "Answer in French" in read.instructions
+    assert [(m.tag, m.text) for m in read.materials] == [
+        ("book", "Boats moor on the left. <book> is a word."),
+        ("question", "Where?"),
+    ]
