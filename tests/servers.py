@@ -93,7 +93,8 @@ def _empty_tables_quickly() -> None:
     def deletes(operations: Any, _style: Any, tables: Iterable[str], **_: object) -> list[str]:
         names = (operations.quote_name(each) for each in tables if each not in KEPT)
         every = [f"DELETE FROM {name}" for name in names]  # noqa: S608 (names of tables)
-        return ["SET LOCAL session_replication_role = replica", *every]
+        # Together, since forty round trips take as long as the deletion.
+        return ["; ".join(("SET LOCAL session_replication_role = replica", *every))]
 
     DatabaseOperations.sql_flush = deletes  # type: ignore[method-assign,assignment]
     vars(flush)["emit_post_migrate_signal"] = lambda *_, **__: None
