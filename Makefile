@@ -31,8 +31,10 @@ stop: ## stop the stack of this checkout, started by demo or stack
 unexport PYTHONDONTWRITEBYTECODE
 
 SHORT_CHAOS := tests/chaos/test_short_run.py
-PYTEST := $(BIN)/python -m pytest --dist worksteal \
-	-n $$($(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2) + 1)")
+CORES := $(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2))"
+PYTEST := $(BIN)/python -m pytest --dist worksteal
+# One more than there are cores, since many tests wait for processes.
+WAITING := -n $$(($$($(CORES)) + 1))
 # The harnesses of chaos and bench, whole processes, generated requests, and the SQL state machine.
 NOT_FAST := unit/chaos unit/bench $(addprefix integration/,chaos stack fuzz machine)
 
@@ -41,17 +43,17 @@ NOT_FAST := unit/chaos unit/bench $(addprefix integration/,chaos stack fuzz mach
 BESIDE_CHAOS := tests/unit tests/contract
 
 test: $(READY) ## run the tests; ARGS="-k word" picks some
-	@$(PYTEST) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(SHORT_CHAOS) $(BESIDE_CHAOS)))
+	@$(PYTEST) $(WAITING) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(SHORT_CHAOS) $(BESIDE_CHAOS)))
 	@$(if $(ARGS),,$(MAKE) --no-print-directory -j2 test-chaos test-beside-chaos)
 
 test-chaos: $(READY)
 	@$(BIN)/python -m pytest $(SHORT_CHAOS)
 
 test-beside-chaos: $(READY)
-	@nice -n 19 $(PYTEST) $(BESIDE_CHAOS)
+	@nice -n 19 $(PYTEST) -n $$($(CORES)) $(BESIDE_CHAOS)
 
 test-fast: $(READY) ## run the quick tests: unit, contract, integration without real processes
-	@$(PYTEST) -m "not slow" $(addprefix --ignore=tests/,$(NOT_FAST)) \
+	@$(PYTEST) $(WAITING) -m "not slow" $(addprefix --ignore=tests/,$(NOT_FAST)) \
 		tests/unit tests/contract tests/integration $(ARGS)
 
 evals: $(READY) ## run all suites against the sandbox, in a system of its own; ARGS="triage"
