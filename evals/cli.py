@@ -32,7 +32,7 @@ WRONG: Final = 2
 UNFINISHED: Final = 3
 AGREED: Final = "yes"
 AA_REPEATS: Final = 5
-CAP_USD: Final = Decimal(5)
+CAP_USD: Final = Decimal(10)
 
 
 class UsageError(Exception):
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
-        print("\nStopped. Jobs that were sent go on. `run --resume ID` continues.", file=sys.stderr)
+        print("\nInterrupted: nothing was started.", file=sys.stderr)
         return UNFINISHED
     return code
 
@@ -152,11 +152,16 @@ def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep)
         raise UsageError(f"{problem} {ready.HINT}. Later, {left} continues.")
     bar = Bar([run.feature for run in runs])
     drivers = [Driver(run) for run in runs]
-    while drivers:
-        drivers = [driver for driver in drivers if _is_under_way(driver, bar)]
-        bar.show()
-        if drivers:
-            sleep(POLL_S)
+    try:
+        while drivers:
+            drivers = [driver for driver in drivers if _is_under_way(driver, bar)]
+            bar.show()
+            if drivers:
+                sleep(POLL_S)
+    except KeyboardInterrupt:
+        left = "; ".join(f"`run --resume {run.pk}`" for run in runs)
+        print(f"\nInterrupted. Jobs that were sent go on; {left} continues.", file=sys.stderr)
+        return UNFINISHED
     bar.end()
     return _worst([_ended(run) for run in runs])
 
@@ -195,7 +200,7 @@ def _without_fresh(run: Run) -> list[str]:
 def _print(run: Run, found: dict[str, Any], file: Path, *, against: str | None = None) -> None:
     for line in report.summary(run, found, against=against):
         print(line)
-    print(f"Report: {file}")
+    print(f"Report: {file.resolve()}")
     print(f"Pass rate: {found['candidate']['rate']:.1%}" if found["candidate"] else "No pass rate.")
 
 

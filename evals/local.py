@@ -34,6 +34,13 @@ NEEDED: Final = {"sandbox": (), "worker-control": (), "worker-evals": ("-c", str
 """The components that run, with further arguments."""
 
 KEYS: Final = ("ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY_FILE")
+FREE: Final = {
+    "EVALS_DAILY_BUDGET_USD": "1000",
+    "GLOBAL_DAILY_BUDGET_USD": "1000",
+    "GLOBAL_MONTHLY_BUDGET_USD": "10000",
+}
+"""Budgets for the sandbox, which bills nothing."""
+
 LIVE: Final = "--live"
 REPORTS: Final = CHECKOUT / ".local" / "evals"
 
@@ -101,6 +108,7 @@ def system(*, live: bool = False, checkout: Path = CHECKOUT) -> Iterator[System]
             **{n: v for n, v in others.items() if not n.startswith("ANTHROPIC_")},
             **servers.env,
             **provider(os.environ, live=live, port=port),
+            **({} if live else FREE),
             "DJANGO_SETTINGS_MODULE": "project.settings",
         }
         _keep_reports(Path(env["LOCAL_DIR"]))

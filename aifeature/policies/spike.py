@@ -60,8 +60,7 @@ FEATURE: Final = SpikeRule(
     min_spend_micro=6_000_000, margin=0.4, over_highest=1.5, surge_min_micro=500_000
 )
 GLOBAL: Final = SpikeRule(min_spend_micro=10_000_000, margin=0.4, over_highest=1.5)
-"""No surges: they are detected per feature, and spend of no feature, such as a weekly evaluation,
-comes in surges."""
+"""No surges: they are detected per feature."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,9 @@ class Rules:
     Without this condition noise alone reaches ten points too often. At 50 cases and one repeat, 7 %
     of comparisons without a change do if 10 % of cases flip each way, and 16 % do if 20 % flip. Of
     100 cases in groups of ten identical ones, a fifth to a third do at 3 to 10 % churn. The cost is
-    small: at 100 cases, one repeat and 5 % churn, 89.5 % of drops of 15 points are regressions
-    instead of 89.6 %.
+    small with 100 cases at 5 % churn (89.5 % of drops of 15 points are regressions instead of
+    89.6 %), and not with 50 cases at 10 % churn (56 % instead of 78 %, one repeat): there, more
+    repeats decide.
     """
     suspicious_points: float = 15
     """A greater improvement may be a broken scorer."""

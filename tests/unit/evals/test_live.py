@@ -69,7 +69,9 @@ def test_the_price_is_shown_before_the_question(
 ) -> None:
     def answer(question: str) -> str:
         shown = capsys.readouterr().out
-        assert "summarize v3 against v1: 110 cases, 2 repeats, about $2.00 (at most $5.00)" in shown
+        assert (
+            "summarize v3 against v1: 110 cases, 2 repeats, about $2.00 (at most $10.00)" in shown
+        )
         assert "Together about $4.00" in shown
         assert "yes" in question
         assert started == []
