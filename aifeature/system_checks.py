@@ -66,11 +66,12 @@ def check_controls(*, databases: Any = None, **_: Any) -> list[CheckMessage]:
 def check_global_cap(**_: Any) -> list[CheckMessage]:
     """Check that all features together have a daily cap."""
     try:
-        features = registry.all_features()
+        features = registry.offered()
     except Exception:  # noqa: BLE001 (the code of a feature may raise anything)
         return []  # `check_features` reports it
     found = budget.global_daily(
         {slug: feature.limits.daily_budget_usd for slug, feature in features.items()},
+        evals=settings.AIFEATURE["EVALS_DAILY_BUDGET_USD"],
         admin=None,
         setting=settings.AIFEATURE["GLOBAL_DAILY_BUDGET_USD"],
     )

@@ -181,7 +181,7 @@ class Env(BaseSettings):
         default=None, examples=["250", "99.50"]
     )
     """Cap on one UTC day's spend over all features, in US dollars. Unset: the sum of the features'
-    daily caps. A value set in admin, at "Everything", overrides it."""
+    daily caps and EVALS_DAILY_BUDGET_USD. A value set in admin, at "Everything", overrides it."""
 
     global_monthly_budget_usd: Annotated[Decimal, Field(ge=0, le=1_000_000_000)] | None = Field(
         default=None, examples=["5000"]

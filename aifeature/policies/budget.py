@@ -74,19 +74,24 @@ class GlobalDaily:
 
 
 def global_daily(
-    features: Mapping[str, Decimal | None], *, admin: Decimal | None, setting: Decimal | None
+    features: Mapping[str, Decimal | None],
+    *,
+    evals: Decimal,
+    admin: Decimal | None,
+    setting: Decimal | None,
 ) -> GlobalDaily:
-    """Return the cap over all features: the configured cap, else the sum of the features' caps.
+    """Return the cap over all features: the configured cap, else the sum of the separate caps.
 
     Args:
-        features: The daily cap of each feature in US dollars; None is no cap.
+        features: The daily cap in US dollars of each feature that users may use; None is no cap.
+        evals: EVALS_DAILY_BUDGET_USD, which pays for all evaluations.
         admin: The cap set in admin for "Everything".
         setting: GLOBAL_DAILY_BUDGET_USD.
 
     Example:
         >>> caps = {"answer": Decimal(20), "triage": Decimal(5)}
-        >>> str(global_daily(caps, admin=None, setting=None))
-        "$25.00, the sum of the features' daily caps"
+        >>> str(global_daily(caps, evals=Decimal(10), admin=None, setting=None))
+        "$35.00, the sum of the features' daily caps and EVALS_DAILY_BUDGET_USD"
     """
     if admin is not None:
         return GlobalDaily(admin, "set in admin")
@@ -95,8 +100,8 @@ def global_daily(
     uncapped = [slug for slug, usd in features.items() if usd is None]
     if uncapped:
         return GlobalDaily(None, f"since {', '.join(uncapped)} has none and none is set for all")
-    total = sum((usd for usd in features.values() if usd is not None), Decimal(0))
-    return GlobalDaily(total, "the sum of the features' daily caps")
+    total = sum((usd for usd in features.values() if usd is not None), evals)
+    return GlobalDaily(total, "the sum of the features' daily caps and EVALS_DAILY_BUDGET_USD")
 
 
 def resets_at(scope: str, now: datetime) -> datetime:

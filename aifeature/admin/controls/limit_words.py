@@ -66,7 +66,7 @@ def of_everything() -> dict[str, Meaning]:
         ),
         "daily_budget_usd": Meaning(
             f"Maximum spend of all features in one UTC day. Now: {controls.global_daily()}.",
-            "GLOBAL_DAILY_BUDGET_USD, else the sum of the features' daily caps",
+            "GLOBAL_DAILY_BUDGET_USD, else the sum of the caps of features and evaluations",
         ),
         "monthly_budget_usd": Meaning(HELP["monthly_budget_usd"], setting),
     }

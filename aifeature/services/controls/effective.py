@@ -162,8 +162,9 @@ def global_daily() -> GlobalDaily:
     return budget.global_daily(
         {
             slug: _first(controls.of(slug).daily_budget_usd, feature.limits.daily_budget_usd)
-            for slug, feature in registry.all_features().items()
+            for slug, feature in registry.offered().items()
         },
+        evals=settings.AIFEATURE["EVALS_DAILY_BUDGET_USD"],
         admin=controls.of(GLOBAL).daily_budget_usd,
         setting=settings.AIFEATURE["GLOBAL_DAILY_BUDGET_USD"],
     )

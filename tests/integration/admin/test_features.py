@@ -194,11 +194,12 @@ def test_fields_without_a_value_show_what_holds_and_today_is_shown(page: Client)
 
 
 def test_everything_has_only_its_caps(page: Client, settings: Any) -> None:
-    settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_MONTHLY_BUDGET_USD": Decimal(900)}
+    own = {"GLOBAL_MONTHLY_BUDGET_USD": Decimal(900), "EVALS_DAILY_BUDGET_USD": Decimal(7)}
+    settings.AIFEATURE = {**settings.AIFEATURE, **own}
     assert "stage" not in shown(page, GLOBAL)
     text = page.get(GLOBAL).text
-    budgets = [each.limits.daily_budget_usd for each in registry.all_features().values()]
-    total = sum(budget for budget in budgets if budget is not None)
+    budgets = [each.limits.daily_budget_usd for each in registry.offered().values()]
+    total = 7 + sum(budget for budget in budgets if budget is not None)
     assert f"Now: ${total:.2f}, the sum of the features" in text
     budget = placeholder(page, "monthly_budget_usd", GLOBAL)
     assert budget == "$900.00, from GLOBAL_MONTHLY_BUDGET_USD"

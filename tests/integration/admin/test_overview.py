@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from html.parser import HTMLParser
 from typing import Any
 
@@ -207,13 +208,15 @@ def test_spend_is_of_today_and_held_against_the_cap_in_force(settings: Any, db: 
     make(scope="feature", key="summarize", day=day - timedelta(days=1), spent_micro=99_000_000)
     make(scope="user", key="summarize:1", day=day, spent_micro=77_000_000)
     make(scope="global", key="", day=day, spent_micro=5_000_000)
-    features = registry.slugs()
+    features = registry.offered()
     for slug in features:
         effective.change(slug, {"daily_budget_usd": 8}, reason="r", check_name="test")
-    settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": None}
+    own = {"GLOBAL_DAILY_BUDGET_USD": None, "EVALS_DAILY_BUDGET_USD": Decimal(7)}
+    settings.AIFEATURE = {**settings.AIFEATURE, **own}
     spend = overview.spend(NOON)
     assert spend["summarize"] == overview.Spend(3_000_000, 1_000_000, 8_000_000)
-    assert spend[effective.GLOBAL] == overview.Spend(5_000_000, 0, 8_000_000 * len(features))
+    cap = 8_000_000 * len(features) + 7_000_000
+    assert spend[effective.GLOBAL] == overview.Spend(5_000_000, 0, cap)
 
 
 def test_a_site_without_features_has_an_overview(

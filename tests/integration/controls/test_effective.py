@@ -19,11 +19,14 @@ from aifeature.services.controls import effective
 pytestmark = pytest.mark.django_db
 
 SUMMARIZE = registry.get("summarize")
-OTHERS = [
-    feature.limits for slug, feature in registry.all_features().items() if slug != "summarize"
-]
-OF_OTHERS = sum(money.to_micro(limits.daily_budget_usd) or 0 for limits in OTHERS)
-"""Daily budgets of all other features, in micro-dollars."""
+OTHERS = [feature.limits for slug, feature in registry.offered().items() if slug != "summarize"]
+OF_OTHERS = sum(money.to_micro(limits.daily_budget_usd) or 0 for limits in OTHERS) + 7_000_000
+"""Daily budgets of all other features for users and of evaluations, in micro-dollars."""
+
+
+@pytest.fixture(autouse=True)
+def _budget_of_evaluations(settings: Any) -> None:
+    settings.AIFEATURE = {**settings.AIFEATURE, "EVALS_DAILY_BUDGET_USD": Decimal(7)}
 
 
 def test_an_unopened_feature_is_off_with_the_limits_of_its_code() -> None:
@@ -51,8 +54,7 @@ def test_values_of_an_operator_override_the_code() -> None:
         reason="test",
         check_name="test",
     )
-    offered = [each.limits for slug, each in registry.offered().items() if slug != "summarize"]
-    spends = [budget.user_spend_usd(each, budget_usd=None, spend_usd=None) for each in offered]
+    spends = [budget.user_spend_usd(each, budget_usd=None, spend_usd=None) for each in OTHERS]
     account = max((money.to_micro(usd) or 0 for usd in spends), default=0)
     assert effective.caps(SUMMARIZE) == Caps(
         user=0, user_spend=0, account=account, feature=10_000, everything=10_000 + OF_OTHERS

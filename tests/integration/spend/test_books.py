@@ -254,8 +254,9 @@ def test_a_drift_is_an_alert_that_ends_with_the_next_clean_run(make_job: MakeJob
 
 
 def test_a_spent_budget_is_alerted_once(
-    make_job: MakeJob, caplog: pytest.LogCaptureFixture
+    make_job: MakeJob, caplog: pytest.LogCaptureFixture, settings: Any
 ) -> None:
+    settings.AIFEATURE = {**settings.AIFEATURE, "EVALS_DAILY_BUDGET_USD": Decimal(0)}
     for slug in registry.slugs():
         cap = "0.05" if slug == "summarize" else "0.01"
         FeatureControl.objects.create(feature=slug, daily_budget_usd=cap)

@@ -17,12 +17,14 @@ from aifeature.policies.budget import GlobalDaily, global_daily
 from aifeature.services.controls import effective, global_cap
 
 CAPS = {"answer": Decimal(20), "triage": Decimal(5)}
+EVALS = Decimal(10)
+SUM = "the sum of the features' daily caps and EVALS_DAILY_BUDGET_USD"
 
 
 @pytest.mark.parametrize(
     ("features", "admin", "setting", "said"),
     [
-        (CAPS, None, None, "$25.00, the sum of the features' daily caps"),
+        (CAPS, None, None, f"$35.00, {SUM}"),
         (CAPS, None, Decimal(9), "$9.00, from GLOBAL_DAILY_BUDGET_USD"),
         (CAPS, Decimal(7), Decimal(9), "$7.00, set in admin"),
         ({**CAPS, "free": None}, None, None, "no cap, since free has none and none is set for all"),
@@ -33,7 +35,7 @@ CAPS = {"answer": Decimal(20), "triage": Decimal(5)}
 def test_a_cap_that_is_set_replaces_the_sum(
     features: dict[str, Decimal | None], admin: Decimal | None, setting: Decimal | None, said: str
 ) -> None:
-    assert str(global_daily(features, admin=admin, setting=setting)) == said
+    assert str(global_daily(features, evals=EVALS, admin=admin, setting=setting)) == said
 
 
 @dataclass
@@ -51,7 +53,7 @@ def test_a_feature_without_a_cap_is_a_warning_at_boot(
     cap: Decimal | None, warned: bool, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.AIFEATURE = {**settings.AIFEATURE, "GLOBAL_DAILY_BUDGET_USD": None}
-    monkeypatch.setattr(registry, "all_features", lambda: {"free": _Feature(_Limits(cap))})
+    monkeypatch.setattr(registry, "offered", lambda: {"free": _Feature(_Limits(cap))})
     found = system_checks.check_global_cap()
     assert [each.id for each in found] == (["aifeature.W010"] if warned else [])
 
