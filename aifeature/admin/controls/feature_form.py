@@ -119,7 +119,7 @@ class FeatureControlForm(_ModelForm):
     def _features(self) -> list[Feature]:
         """Return the features to which the caps of this form apply."""
         if self.instance.feature == GLOBAL:
-            return list(registry.all_features().values())
+            return list(registry.offered().values())
         feature = registry.find(self.instance.feature)
         return [] if feature is None else [feature]
 

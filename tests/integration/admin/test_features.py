@@ -113,7 +113,7 @@ def test_a_value_out_of_range_is_refused(page: Client, field: str, value: str) -
     ],
 )
 def test_a_cap_below_the_largest_input_is_refused(page: Client, address: str, field: str) -> None:
-    bound = max(largest_bound_micro(each) for each in registry.all_features().values())
+    bound = max(largest_bound_micro(each) for each in registry.offered().values())
     below, enough = (Decimal(bound // 10_000 + more) / 100 for more in (0, 1))
     response = save(page, address, **{field: str(below)}, reason="Save money.")
     (error,) = response.context["adminform"].form.errors[field]
