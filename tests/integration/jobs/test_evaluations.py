@@ -21,6 +21,7 @@ from aifeature.services.execution import calls, job_run
 from aifeature.services.jobs.refusals import InvalidInput, NotFound
 from aifeature.services.monitoring.spikes import recent, rollup
 from aifeature.services.spend import reconciler
+from tests.integration.execution.keeper.conftest import locked
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
 from workers.inference import InferenceRequest, wire
@@ -193,3 +194,12 @@ def test_a_run_of_a_lost_worker_is_sent_again(owner: User) -> None:
     rows("aif_claim_run", job, "lost", 0.0)
     assert dispatch.refill() == 1
     assert ran(job).status == Status.SUCCEEDED
+
+
+def test_a_locked_job_delays_no_other(owner: User) -> None:
+    heartbeats.alive(rows, "evals-1", queue="evals", slots=9)
+    lost, due, _ = (submitted(owner, key=f"k{n}") for n in range(3))
+    rows("aif_claim_run", lost, "lost", 0.0)
+    with locked("SELECT 1 FROM aifeature_job WHERE id IN (%s, %s) FOR UPDATE", lost, due):
+        assert dispatch.refill() == 1
+    assert dispatch.refill() == 2

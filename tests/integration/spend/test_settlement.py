@@ -16,7 +16,7 @@ from aifeature.models import Attempt, AttemptState, Job, SpendWindow, transition
 from aifeature.models.transitions import Claimed, Settlement
 from aifeature.services.spend.settlement import NotUnknownError, Tokens, settle_unknown
 from tests.integration.controls.switch.test_switch import wait_for_lock
-from tests.integration.job_rows import MakeCall, begin, database_time
+from tests.integration.job_rows import MakeCall, MakeJob, begin, claim, database_time
 from tests.integration.spend.windows import of_a_call, windows
 
 pytestmark = pytest.mark.django_db
@@ -124,6 +124,15 @@ def test_the_windows_of_its_own_day_are_moved(make_call: MakeCall) -> None:
     assert spent.pop(("feature", call.day)) == 4700
     assert spent.pop(("global", call.day)) == 4700
     assert set(spent.values()) == {5000}
+
+
+def test_a_call_of_an_evaluation_changes_the_budget_of_evaluations(make_job: MakeJob) -> None:
+    running = claim(make_job(origin="eval"))
+    attempt = begin(running, bound=BOUND)
+    transitions.return_to_queue(running, delay_s=0, counts_as_try=True)
+    settle(attempt, "0.0007")
+    found = {(w.scope, w.key): w.spent_micro for w in SpendWindow.objects.all()}
+    assert found == {("feature", "_evals"): 700, ("global", ""): 700, ("month", ""): 700}
 
 
 @pytest.mark.parametrize("call", ["unknown", "estimated"])
