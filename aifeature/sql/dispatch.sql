@@ -194,7 +194,21 @@ BEGIN
 END
 $$;
 
--- The same for jobs of other origins, such as evaluations, and their queue `evals`: in the order in
+-- Return the threads of the live workers of jobs of other origins, such as evaluations, and how many of
+-- these jobs run, or are sent and not claimed.
+CREATE OR REPLACE FUNCTION aif_window_of_others()
+RETURNS TABLE (threads integer, running integer, sent integer)
+LANGUAGE sql STABLE AS $$
+    SELECT (SELECT coalesce(sum(w.slots), 0)::integer FROM aifeature_worker w
+             WHERE w.queue = 'evals'
+               AND w.seen_at > statement_timestamp() - interval '20 seconds'),
+           (count(*) FILTER (WHERE j.status = 'running'))::integer,
+           (count(*) FILTER (WHERE j.status = 'queued' AND j.published_at IS NOT NULL))::integer
+      FROM aifeature_job j
+     WHERE j.status IN ('queued', 'running') AND j.origin <> 'user';
+$$;
+
+-- The same as `aif_choose_jobs` for jobs of other origins and their queue `evals`: in the order in
 -- which they are due, until twice the threads of its live workers are in flight.
 CREATE OR REPLACE FUNCTION aif_choose_others(
     p_limit integer, p_lost_after_s double precision, p_again_after_s double precision,
@@ -214,12 +228,7 @@ BEGIN
                     WHERE j.status IN ('queued', 'running') AND j.origin <> 'user') THEN
         RETURN;
     END IF;
-    SELECT coalesce(sum(w.slots), 0) INTO threads FROM aifeature_worker w
-     WHERE w.queue = 'evals' AND w.seen_at > now_ - interval '20 seconds';
-    SELECT count(*) FILTER (WHERE j.status = 'running'),
-           count(*) FILTER (WHERE j.status = 'queued' AND j.published_at IS NOT NULL)
-      INTO running, sent FROM aifeature_job j
-     WHERE j.status IN ('queued', 'running') AND j.origin <> 'user';
+    SELECT * INTO threads, running, sent FROM aif_window_of_others();
 
     RETURN QUERY
         UPDATE aifeature_job t SET published_at = now_
@@ -334,11 +343,18 @@ SET lock_timeout = '500ms'
 AS $$
     SELECT extract(epoch FROM least(
         -- Jobs of a stopped feature are due after its release, which the dispatcher soon detects.
+        -- Jobs of evaluations are due while their window has room. Their workers refill it.
         CASE WHEN NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c WHERE c.killed)
              THEN (SELECT min(j.run_at) FROM aifeature_job j
-                    WHERE j.status = 'queued' AND j.published_at IS NULL)
+                    WHERE j.status = 'queued' AND j.published_at IS NULL
+                      AND (j.origin = 'user'
+                           OR (SELECT 2 * o.threads > o.running + o.sent
+                                 FROM aif_window_of_others() o)))
              ELSE (SELECT min(j.run_at) FROM aifeature_job j
                     WHERE j.status = 'queued' AND j.published_at IS NULL
+                      AND (j.origin = 'user'
+                           OR (SELECT 2 * o.threads > o.running + o.sent
+                                 FROM aif_window_of_others() o))
                       AND NOT EXISTS (SELECT 1 FROM aifeature_featurecontrol c
                                        WHERE c.feature IN (j.feature, '_everything') AND c.killed))
         END,

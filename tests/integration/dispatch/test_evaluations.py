@@ -67,7 +67,13 @@ def test_only_evaluations_that_wait_for_a_message_are_sent(
 def test_a_sent_evaluation_takes_a_place_of_its_window(owner: User, make_job: MakeJob) -> None:
     for _ in range(2 * THREADS + 1):
         make_job(user=owner, origin="eval")
+    due_s = fair_queue.next_due_s()
+    assert due_s is not None
+    assert due_s <= 0
     assert [len(choose()) for _ in range(2)] == [2 * THREADS, 0]
+    due_s = fair_queue.next_due_s()
+    assert due_s is not None
+    assert due_s > 0, "the dispatcher does not wake for jobs that it cannot send"
 
 
 def test_a_due_job_of_a_user_is_not_sent_as_an_evaluation(owner: User, make_job: MakeJob) -> None:

@@ -106,9 +106,7 @@ class DispatchOthers:
     def run(self, view: View) -> object:
         others = [row for row in view.jobs_before() if not row.is_of_user]
         running = sum(row.status == "running" for row in others)
-        sent = sum(row.status == "queued" and row.published_at is not None for row in others)
-        threads = view.threads_of_evals()
-        lost_after = AGAIN_AFTER if running < threads else LOST_AFTER
+        lost_after = AGAIN_AFTER if running < view.threads_of_evals() else LOST_AFTER
         again = [
             row
             for row in _free(others, view)
@@ -122,7 +120,7 @@ class DispatchOthers:
                 )
             )
         ]
-        room = max(0, min(self.limit, 2 * threads - running - sent))
+        room = max(0, min(self.limit, _room_of_others(others, view)))
         due = [
             row
             for row in _free(others, view)
@@ -267,7 +265,8 @@ class NextDue:
         for row in view.jobs():
             if row.status == "queued":
                 moments.append(row.deadline_at)
-                if row.published_at is None and not view.is_killed(row.feature):
+                may_be_sent = row.is_of_user or _room_of_others(view.jobs(), view) > 0
+                if row.published_at is None and may_be_sent and not view.is_killed(row.feature):
                     moments.append(row.run_at)
             elif row.lease_until is not None:
                 hangs_at = row.deadline_at + LEASE
@@ -294,6 +293,14 @@ def in_order(rows: list[JobRow], view: View) -> list[JobRow]:
 
 def _is_waiting(row: JobRow) -> bool:
     return row.is_of_user and row.status == "queued" and row.published_at is None
+
+
+def _room_of_others(rows: list[JobRow], view: View) -> int:
+    """Return how many further evaluations may be sent: twice the threads are in flight at most."""
+    states = [(row.status, row.published_at) for row in rows if not row.is_of_user]
+    out = sum(status == "running" for status, _ in states)
+    out += sum(status == "queued" and sent_at is not None for status, sent_at in states)
+    return 2 * view.threads_of_evals() - out
 
 
 def _free(rows: list[JobRow], view: View) -> list[JobRow]:
