@@ -1,5 +1,8 @@
-# ruff: noqa: E501 (SQL as in the files)
-"""Guards of jobs of evaluations: their payer, their charge, their window and their key."""
+"""Guards of jobs of evaluations whose absence random walks soon find.
+
+Plain tests hold these and the other ones: `integration/jobs/test_evaluations.py` and
+`integration/dispatch/test_evaluations.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from tests.integration.machine.mutations import Edit, mutations_of
 
 _PAYER = "coalesce(nullif(a.budget, ''), a.feature)"
 _LOST = "j.lease_until < now_ AND NOT aif_lives(j.worker, p_stale_s)\n                       AND ("
-_AGAIN = "WHEN running < threads THEN least(p_again_after_s, p_lost_after_s)"
 
 EVAL_MUTATIONS: Final = mutations_of(
     {
@@ -40,16 +42,6 @@ EVAL_MUTATIONS: Final = mutations_of(
             "an evaluation is a job of its user": Edit("'queued', p_origin", "'queued', 'user'"),
         },
         "dispatch": {
-            "evaluations take places of users": Edit(
-                "j.published_at IS NOT NULL AND j.origin = 'user')", "j.published_at IS NOT NULL)"
-            ),
-            "running evaluations take places of users": Edit(
-                "j.status = 'running' AND j.origin = 'user')", "j.status = 'running')"
-            ),
-            "evaluations are sent in the turns of users": Edit(
-                "j.published_at IS NULL AND j.origin = 'user'\n                          AND j.feature = at_feature",
-                "j.published_at IS NULL\n                          AND j.feature = at_feature",
-            ),
             "lost runs of evaluations are sent to workers of users": Edit(
                 "j.lease_until < now_ AND j.origin = 'user'", "j.lease_until < now_"
             ),
@@ -57,27 +49,7 @@ EVAL_MUTATIONS: Final = mutations_of(
                 "j.status = 'queued' AND j.origin <> 'user' AND j.published_at IS NULL",
                 "j.status = 'queued' AND j.published_at IS NULL",
             ),
-            "evaluations have no window": Edit(
-                "least(p_limit, 2 * threads - running - sent)", "p_limit"
-            ),
-            "sent evaluations take no place": Edit("- running - sent", "- running"),
-            "evaluations ignore the switch": Edit(" AND NOT aif_paused(j.feature, j.user_id)"),
-            "evaluations ignore run_at": Edit(
-                "\n               AND j.run_at <= now_ AND", "\n               AND"
-            ),
-            "evaluations of live workers are sent again": Edit(
-                _LOST, "j.lease_until < now_\n                       AND ("
-            ),
             "evaluations under way are sent again": Edit(_LOST, "("),
-            "a sent evaluation is sent again at once": Edit(
-                _AGAIN, "WHEN running < threads THEN 0"
-            ),
-            "a lost message of an evaluation waits while a thread is free": Edit(
-                _AGAIN, "WHEN false THEN 0"
-            ),
-            "the choice of evaluations waits for locks": Edit(
-                "FOR NO KEY UPDATE SKIP LOCKED", "FOR NO KEY UPDATE", last=True
-            ),
         },
     }
 )

@@ -188,8 +188,14 @@ class JobLife(Transactions):
                 more = [dice.below(3) for _ in range(3)]
                 return Reconcile(window.scope, window.key, window.day, *more)
             case _:
-                call = dice.one_of(CONTROLS)
-                return call if isinstance(call, Switch) or self._may_sweep(call) else None
+                return self._control(dice)
+
+    def _control(self, dice: Dice) -> Call | None:
+        call = dice.one_of(CONTROLS)
+        if isinstance(call, DispatchOthers) and self._has_evaluation() and dice.below(3):
+            self.send(WritePresence("e1", slots=2))  # a jump of the clock makes the last one stale
+            self._make_room()
+        return call if isinstance(call, Switch) or self._may_sweep(call) else None
 
     def _outcome(self, held: Held, dice: Dice) -> Call:
         """Return the write of a worker after a call. A worker that lost its job names any call."""
@@ -262,6 +268,9 @@ class JobLife(Transactions):
     def _holds_job(self, held: Held) -> bool:
         row = self.world.get(("job", held.job))
         return isinstance(row, JobRow) and held.holds(row)
+
+    def _has_evaluation(self) -> bool:
+        return any(isinstance(row, JobRow) and not row.is_of_user for row in self.world.values())
 
     def _attempts(self) -> list[AttemptRow]:
         return [row for row in self.world.values() if isinstance(row, AttemptRow)]
