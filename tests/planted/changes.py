@@ -43,11 +43,8 @@ def all_changes() -> tuple[Change, ...]:
 def _summarize() -> Iterator[Change]:
     only = r"State only what the document states\. "
     slug = "summarize"
-    yield Change(
-        slug,
-        "instruction dropped",
-        ((r"Write in the language of the document, plainly and without opinion\. ", ""),),
-    )
+    form = r"Summarise the document in exactly two sentences.*$"
+    yield Change(slug, "instruction dropped", ((form, "Summarise the document."),))
     yield Change(
         slug, "wrong language", (("Write in the language of the document", "Write in French"),)
     )
@@ -63,8 +60,8 @@ def _summarize() -> Iterator[Change]:
 
 def _triage() -> Iterator[Change]:
     slug = "triage"
-    definitions = r"- billing: .*?\n\nIf two fit"
-    yield Change(slug, "instruction dropped", ((definitions, "If two fit"),))
+    definitions = r"- billing: .*?\n\nUrgency follows"
+    yield Change(slug, "instruction dropped", ((definitions, "Urgency follows"),))
     yield Change(
         slug,
         "wrong language",
@@ -89,7 +86,7 @@ def _answer() -> Iterator[Change]:
     only = r"- State only what the handbook states\.[^\n]*\n"
     cite = r"- Cite each section[^\n]*\n"
     slug = "answer"
-    yield Change(slug, "instruction dropped", ((only, ""),))
+    yield Change(slug, "instruction dropped", ((rf"{only}{cite}", ""),))
     yield Change(
         slug, "wrong language", (("Answer in the language of the question", "Answer in French"),)
     )

@@ -22,7 +22,7 @@ ERRORS = {
 FORBIDDEN = 0.2
 """Factor of an error that the instructions forbid."""
 
-INVITED = 3
+INVITED = 5
 """Factor of invented sentences if the instructions invite them."""
 
 _INVITES = re.compile(
