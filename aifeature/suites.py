@@ -123,7 +123,7 @@ class Expected(_Frozen):
 
     length: Length | None = None
     figures: tuple[Annotated[str, StringConstraints(pattern=r"^\d+$")], ...] | None = None
-    """If set: each figure of the text is in the input, in a source of the feature, or here. Digits
+    """If set: each figure of the text is in the input, in a section that it cites, or here. Digits
     alone. Figures up to twelve are free: a source often has them as words."""
 
     reference: str | None = Field(default=None, min_length=1, max_length=20_000)

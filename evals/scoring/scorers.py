@@ -58,7 +58,13 @@ def score(feature: Feature, case: Case, output: dict[str, Any]) -> list[Part]:
     if expected.length is not None:
         parts.append(_length(expected.length, main, expected.language or ""))
     if expected.figures is not None:
-        parts.append(_figures(expected.figures, feature, case, "\n".join(found)))
+        parts.append(
+            _figures(
+                expected.figures,
+                [*texts.pieces(case.input, ()), *_cited(feature, output)],
+                "\n".join(found),
+            )
+        )
     for name, value in expected.custom.items():
         if schema.passed:
             parts.append(_custom(feature, name, value, case, output))
@@ -131,9 +137,16 @@ def _length(expected: Length, text: str, code: str) -> Part:
     return Part("length", not notes, "; ".join(notes))
 
 
-def _figures(further: tuple[str, ...], feature: Feature, case: Case, text: str) -> Part:
-    sources = [source.text for source in feature.sources().values()] if feature.sources else []
-    given = texts.figures("\n".join([*texts.pieces(case.input, ()), *sources]))
+def _cited(feature: Feature, output: dict[str, Any]) -> Iterator[str]:
+    """Yield the texts of the sections that an output cites."""
+    sources = feature.sources() if feature.sources else {}
+    for citation in output.get(feature.citation_field or "") or ():
+        if source := sources.get(citation.get("section")):
+            yield source.text
+
+
+def _figures(further: tuple[str, ...], backing: list[str], text: str) -> Part:
+    given = texts.figures("\n".join(backing))
     known = {"".join(groups) for groups in given} | {part for groups in given for part in groups}
     odd = [groups for groups in texts.figures(text) if not _is_backed(groups, known.union(further))]
     note = f"{', '.join(map('.'.join, odd))}: in no source" if odd else ""

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aifeature.spec import Source
 from aifeature.suites import Case
 from evals.scoring import ScorerError, language, scorers, sentences, texts
 from tests.unit.evals.scored import FEATURE
@@ -269,3 +270,11 @@ def figures(text: str, given: dict[str, str]) -> str:
     case = Case.model_validate({"id": "a-case", "input": given, "expected": {"figures": ["99"]}})
     notes = {part.scorer: part.note for part in scorers.score(FEATURE, case, {"answer": text})}
     return notes["figures"]
+
+
+def test_a_section_backs_figures_only_if_it_is_cited(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = Source(id="s-1", title="Prices", text="It costs 480 dollars.")
+    monkeypatch.setitem(vars(FEATURE), "sources", lambda: {"s-1": text})
+    output = {"answer": "It costs 480 dollars.", "sections": [{"section": "s-1", "quote": "480"}]}
+    assert "figures" not in faults(output, figures=[])
+    assert faults({**output, "sections": []}, figures=[])["figures"] == "480: in no source"
