@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from aifeature import registry
@@ -58,7 +59,8 @@ def doubtful(run: Run) -> tuple[str, ...]:
 
 def verdict(run: Run, *, baseline: Run | None = None) -> Verdict:
     """Return the verdict on a run, or on its candidate against that of another run."""
-    counted = run.samples.filter(arm__in=[plan.CANDIDATE, plan.BASELINE])
+    other = Q(run=baseline, arm=plan.CANDIDATE) if baseline else Q(run=run, arm=plan.BASELINE)
+    counted = Sample.objects.filter(Q(run=run, arm=plan.CANDIDATE) | other)
     unscored = counted.exclude(state=Sample.State.SCORED).count()
     total = counted.count()
     cases = outcomes(run, baseline=baseline)

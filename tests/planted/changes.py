@@ -86,14 +86,14 @@ def _answer() -> Iterator[Change]:
     only = r"- State only what the handbook states\.[^\n]*\n"
     cite = r"- Cite each section[^\n]*\n"
     slug = "answer"
-    yield Change(slug, "instruction dropped", ((rf"{only}{cite}", ""),))
+    cites = ("handbook, with citations", "handbook")
+    rules = rf"{only}{cite}- If the handbook does not answer[^\n]*\n"
+    yield Change(slug, "instruction dropped", ((rules, ""), cites))
     yield Change(
         slug, "wrong language", (("Answer in the language of the question", "Answer in French"),)
     )
     yield Change(slug, "hallucination invited", ((only, f"- {INVITE}\n"),))
-    yield Change(
-        slug, "citation rule dropped", ((cite, ""), ("handbook, with citations", "handbook"))
-    )
+    yield Change(slug, "citation rule dropped", ((cite, ""), (", cite nothing", ""), cites))
     yield Change(
         slug,
         "handbook section removed",

@@ -53,9 +53,9 @@ def with_priorities(folder: Path) -> Release:
     _variant(
         release,
         ("claim", "claim_by_priority"),
-        ("aif_claim_run(", "aif_claim_by_priority("),
-        ("options jsonb\n)", "options jsonb, priority smallint\n)"),
-        ("j.options;", "j.options, j.priority;"),
+        ("FUNCTION aif_claim_run(", "FUNCTION aif_claim_by_priority("),
+        ("options jsonb\n)", "priority smallint, options jsonb\n)"),
+        ("j.options;", "j.priority, j.options;"),
         ("worker = p_worker", f"worker = '{NEW}' || p_worker"),
     )
     transitions = "aifeature/models/transitions.py"

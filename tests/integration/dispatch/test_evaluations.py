@@ -9,7 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
-from aifeature.models import KillMode, Status, fair_queue, heartbeats
+from aifeature.models import KillMode, Status, Worker, fair_queue, heartbeats
 from aifeature.models.functions import rows
 from aifeature.services import evaluations
 from aifeature.services.controls import switch
@@ -40,6 +40,7 @@ TO_LEAVE: dict[str, dict[str, Any]] = {
 
 @pytest.fixture
 def owner(db: None) -> User:
+    Worker.objects.all().delete()  # of tests before, with processes that have ended
     heartbeats.alive(rows, "busy", queue="evals", slots=THREADS)
     return evaluations.account()
 

@@ -308,3 +308,11 @@ def test_runs_of_different_suites_do_not_compare(planned: Plan) -> None:
     for run in (one, other):
         conclude.conclude(driven(run))
     assert conclude.incomparable(one, one) == []
+
+
+def test_unscored_repeats_of_the_other_run_count_as_well(planned: Plan) -> None:
+    one, other = driven(planned()), driven(planned())
+    assert conclude.verdict(one, baseline=other).unscored_share == 0
+    sample = other.samples.filter(arm=plan.CANDIDATE).earliest("pk")
+    Sample.objects.filter(pk=sample.pk).update(state="unscored", passed=None, score=None)
+    assert conclude.verdict(one, baseline=other).unscored_share == 2 / 8, "with its pair"
