@@ -73,9 +73,8 @@ def _rescue(evidence: Evidence, job: str, change: Change, alive_at: float) -> Re
     after = [hit for hit in hits if hit.hit[worker] >= alive_at - MARGIN_S]
     fault = min(after or hits, key=lambda hit: abs(hit.hit[worker] - alive_at))
     begun = max(fault.hit[worker], alive_at)
-    free_from = max([begun, *(end for start, end in _outages(evidence) if start <= change.at)])
-    if free_from > change.at:
-        free_from = begun
+    # One that has not ended did not prevent this claim, and does not undo those before it.
+    free_from = max([begun, *(end for _, end in _outages(evidence) if end <= change.at)])
     return Rescue(job, change.at, change.at - free_from, change.at - begun, fault)
 
 

@@ -246,6 +246,15 @@ def test_an_outage_after_the_fault_puts_the_rescue_off() -> None:
     assert round(rescue.whole_seconds, 1) == 16.9
 
 
+def test_an_outage_that_has_not_ended_does_not_undo_the_one_before_it() -> None:
+    evidence = explained()
+    crash = replace(evidence.faults[2], begun=6.0, ended=20.0)
+    switch = Done(9, "switch_hold", "switch", 21.0, 40.0, {})
+    evidence.faults = [*evidence.faults[:2], crash, *evidence.faults[3:], switch]
+    (rescue,) = rescues(evidence)
+    assert round(rescue.seconds, 1) == 1.9
+
+
 def test_no_worker_rescues_while_one_is_killed_and_the_other_restarts() -> None:
     evidence = explained()
     change(evidence, "faults", 1, ended=20.0)
