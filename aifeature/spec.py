@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -209,7 +209,7 @@ class Suite(_Frozen):
     """Output fields in which keywords are searched. The first one is the main text, for its length
     and language. Empty: all fields with text, in order."""
 
-    floors: Mapping[Literal["anthropic", "sandbox"], float]
+    floors: Mapping[Literal["anthropic", "sandbox"], Annotated[float, Field(gt=0, le=1)]]
     """Least share of cases to pass, by provider; set before tuning. The sandbox's proves that the
     machinery works, and nothing about a model."""
 

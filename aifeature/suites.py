@@ -137,6 +137,8 @@ class Expected(_Frozen):
         parts = self.model_dump(exclude_defaults=True)
         if empty := [name for name, value in parts.items() if value == {}]:
             raise ValueError(f"{', '.join(empty)}: nothing is required")
+        if parts.keys() == {"figures"}:
+            raise ValueError("figures alone require nothing of an output without any")
         if not parts:
             raise ValueError("nothing is expected, so every output would pass")
         return self

@@ -14,7 +14,13 @@ import django
 
 def main() -> int:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
-    django.setup()
+    try:
+        django.setup()
+    except SystemExit as error:
+        if isinstance(error.code, int | None):
+            raise
+        sys.stderr.write(f"{error.code}\n")  # a wrong setting; 1 would be a regression
+        return 2
     from evals import cli  # noqa: PLC0415 (it needs the apps loaded)
 
     return cli.main(sys.argv[1:])

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
@@ -48,19 +49,22 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
-        print("\nInterrupted: nothing was started.", file=sys.stderr)
+        print("\nInterrupted. `list` shows the runs.", file=sys.stderr)
+        return UNFINISHED
+    except Exception:  # noqa: BLE001 (1 would be a regression, and there is no verdict)
+        traceback.print_exc()
+        print(
+            "There is no verdict. `list` shows the runs, `run --resume` continues one.",
+            file=sys.stderr,
+        )
         return UNFINISHED
     return code
 
 
 def _run(options: argparse.Namespace) -> int:
+    _check_ready()
     if options.resume:
-        run = _found(options.resume)
-        if not reopen(run, cap_micro=int(options.max_usd * MICRO_PER_USD)):
-            raise UsageError(
-                f"All samples of the run {run.pk} are scored. `report {run.pk}` shows them."
-            )
-        return _driven([run])
+        return _resume(_found(options.resume), options)
     slugs = options.features or [slug for slug, f in registry.all_features().items() if f.suite]
     if options.suite and len(slugs) > 1:
         raise UsageError("--suite goes with one feature: name it.")
@@ -74,7 +78,31 @@ def _run(options: argparse.Namespace) -> int:
     return _driven(_started(wanted, options))
 
 
+def _resume(run: Run, options: argparse.Namespace) -> int:
+    if changed := plan.changes_since(run):
+        raise UsageError("\n".join([*changed, "Start a new run instead."]))
+    cap_micro = _cap_micro(options) if options.max_usd else run.cap_micro
+    print(f"{words.versions(run)}: at most {costs.dollars(max(cap_micro, run.cap_micro))} in all.")
+    if options.ask and not _agreed():
+        raise UsageError("Nothing was started, and nothing was spent.")
+    if not reopen(run, cap_micro=cap_micro, doubtful=conclude.doubtful(run)):
+        raise UsageError(
+            f"All samples of the run {run.pk} are scored. `report {run.pk}` shows them."
+        )
+    return _driven([run])
+
+
+def _cap_micro(options: argparse.Namespace) -> int:
+    return int((options.max_usd or CAP_USD) * MICRO_PER_USD)
+
+
+def _check_ready() -> None:
+    if problem := ready.missing():
+        raise UsageError(f"{problem} {ready.HINT}.")
+
+
 def _aa(options: argparse.Namespace) -> int:
+    _check_ready()
     feature = _feature(options.feature)
     version = options.prompt or controls.prompt_version(feature)
     return _driven(_started([_wanted(feature, version, version, options)], options))
@@ -86,13 +114,12 @@ def _wanted(
     suite = suites.load(feature, path=options.suite)
     if problems := suite_checks.problems(feature, suite):
         raise UsageError("\n".join(problems))
-    cap_micro = int(options.max_usd * MICRO_PER_USD)
     wanted = plan.Wanted(
         feature=feature,
         candidate=candidate,
         baseline=baseline,
         repeats=options.repeats or repeats.UNKNOWN,
-        cap_micro=cap_micro,
+        cap_micro=_cap_micro(options),
         suite=suite,
     )
     return wanted if options.repeats else _with_repeats(wanted, reuse=not options.no_reuse)
@@ -147,9 +174,6 @@ def _agreed() -> bool:
 
 def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep) -> int:
     """Drive runs to their ends side by side, print their verdicts, and return the exit code."""
-    if problem := ready.missing():
-        left = "; ".join(f"`run --resume {run.pk}`" for run in runs)
-        raise UsageError(f"{problem} {ready.HINT}. Later, {left} continues.")
     bar = Bar([run.feature for run in runs])
     drivers = [Driver(run) for run in runs]
     try:
@@ -172,7 +196,9 @@ def _is_under_way(driver: Driver, bar: Bar) -> bool:
     bar.set(run.feature, progress)
     run.refresh_from_db(fields=["state", "note"])
     if progress.is_complete:
-        return bool(driver.add_fresh(_without_fresh(run)))
+        added = driver.add_fresh(_without_fresh(run))
+        # Another process may have added some since this one counted.
+        return bool(added) or not driver.progress().is_complete
     return run.state != Run.State.STOPPED
 
 
@@ -206,6 +232,8 @@ def _print(run: Run, found: dict[str, Any], file: Path, *, against: str | None =
 
 def _compare(options: argparse.Namespace) -> int:
     baseline, run = _found(options.baseline), _found(options.run)
+    if baseline == run:
+        raise UsageError("Both are the same run. `aa` evaluates a prompt against itself.")
     if problems := conclude.incomparable(run, baseline):
         print("\n".join(problems), file=sys.stderr)
         return UNFINISHED
@@ -369,7 +397,9 @@ def _calls(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="Calls of each case. Default: as many as a drop of 15 points needs to be found.",
     )
-    parser.add_argument("--max-usd", type=_usd, default=CAP_USD, help=f"Default: {CAP_USD}.")
+    parser.add_argument(
+        "--max-usd", type=_usd, help=f"Default: {CAP_USD}, or that of the resumed run."
+    )
     parser.add_argument("--suite", type=Path, help="Another file of cases.")
     parser.add_argument("--ask", action="store_true", help="Start only if a person agrees.")
     parser.add_argument(

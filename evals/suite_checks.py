@@ -31,16 +31,14 @@ def problems(feature: Feature, suite: Suite) -> list[str]:
 def _repeated(suite: Suite) -> Iterator[str]:
     triples = {case.id: _triples(text_of(case)) for case in suite.cases}
     for one, other in combinations(suite.cases, 2):
-        if one.group and one.group == other.group:
+        if one.group and one.group == other.group and one.input != other.input:
             continue
         a, b = triples[one.id], triples[other.id]
         if one.input == other.input or (
             a and b and len(a & b) > ALIKE * min(len(a), len(b)) and min(len(a), len(b)) > 1
         ):
-            yield (
-                f"The cases {one.id} and {other.id} are nearly the same. Change one, or give both"
-                " the same group."
-            )
+            fix = "." if one.input == other.input else ", or give both the same group."
+            yield f"The cases {one.id} and {other.id} are nearly the same. Change one{fix}"
 
 
 def _leaked(feature: Feature, suite: Suite) -> Iterator[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from aifeature import registry
@@ -19,6 +19,9 @@ from evals.statistics.verdict import Decision, Verdict, alone, decide, suspects
 
 EXIT: Final = {Decision.PASS: 0, Decision.REGRESSION: 1, Decision.NOT_COMPARABLE: 3}
 """Exit codes of the command. Never 0 without a verdict."""
+
+MOST_OTHER_MODELS: Final = 0.1
+"""Greatest difference of the models' shares in both arms with which they compare."""
 
 
 def outcomes(run: Run, *, baseline: Run | None = None) -> list[CaseOutcomes]:
@@ -66,8 +69,36 @@ def verdict(run: Run, *, baseline: Run | None = None) -> Verdict:
     cases = outcomes(run, baseline=baseline)
     floor = floor_of(run)
     if run.kind == Run.Kind.ALONE and baseline is None:
-        return alone(cases, floor=floor, unscored=unscored, total=total)
-    return decide(cases, judged=bool(run.judge), floor=floor, unscored=unscored, total=total)
+        blocked = [] if floor else [f"{run.feature} has no floor for {run.provider}: set one."]
+        return alone(cases, floor=floor, unscored=unscored, total=total, blocked=blocked)
+    return decide(
+        cases,
+        judged=bool(run.judge),
+        floor=floor,
+        unscored=unscored,
+        total=total,
+        blocked=_other_models(run.samples.filter(arm=plan.CANDIDATE), Sample.objects.filter(other)),
+    )
+
+
+def _other_models(candidate: QuerySet[Sample], baseline: QuerySet[Sample]) -> list[str]:
+    """Return that other models answered the arms, as a sentence; nothing if they did not.
+
+    A few answers of another model are usual: an invalid answer is repaired by a larger one.
+    """
+    shares = [_models(candidate), _models(baseline)]
+    names = sorted({name for of in shares for name in of})
+    differing = sum(abs(shares[0].get(name, 0) - shares[1].get(name, 0)) for name in names) / 2
+    if not all(shares) or differing <= MOST_OTHER_MODELS:
+        return []
+    mix = [", ".join(f"{name} {share:.0%}" for name, share in of.items()) for of in shares]
+    return [f"Other models answered the candidate ({mix[0]}) than the baseline ({mix[1]})."]
+
+
+def _models(samples: QuerySet[Sample]) -> dict[str, float]:
+    """Return the share of each model among the answers."""
+    found = Counter(samples.exclude(model="").values_list("model", flat=True))
+    return {name: count / found.total() for name, count in found.most_common()}
 
 
 def floor_of(run: Run) -> float:

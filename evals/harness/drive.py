@@ -120,7 +120,7 @@ class Driver:
                 slug=self.feature.slug,
                 data=self._cases[sample.case].input,
                 key=_key("eval", sample),
-                nonce=_nonce(sample),
+                nonce=_nonce("eval", sample),
                 prompt_version=self.run.arms[_arm_of(sample)]["version"],
                 deadline_s=DEADLINE_S,
             )
@@ -208,16 +208,20 @@ class Driver:
             owner=self._owner,
             slug=plan.JUDGE,
             data=judging.exhibit(
-                self.feature, case, output, self._about.criteria, nonce=_nonce(sample)
+                self.feature, case, output, self._about.criteria, nonce=_nonce("judge", sample)
             ),
             key=_key("judge", sample),
-            nonce=_nonce(sample),
+            nonce=_nonce("judge", sample),
             prompt_version=(self.run.judge or {}).get("version", ""),
             deadline_s=DEADLINE_S,
         )
         _move(sample, **values, state=Sample.State.RUNNING)
 
     def _judged(self, sample: Sample, end: evaluations.Ended, paid: Mapping[str, Any]) -> None:
+        if end.attempts and end.prompt_hash != (self.run.judge or {}).get("hash"):
+            problem = "The judge's prompt is not the one of this run: its worker runs other code."
+            _move(sample, **paid, **_unscored(problem))
+            return
         if end.result is None:
             why = end.error_code or "no code"
             problem = f"The judge gave no valid judgement: {why}."
@@ -262,14 +266,15 @@ class Driver:
         return len(Sample.objects.bulk_create(new, ignore_conflicts=True))
 
 
-def reopen(run: Run, *, cap_micro: int) -> int:
+def reopen(run: Run, *, cap_micro: int, doubtful: Sequence[str] = ()) -> int:
     """Continue a run: its unscored samples are tried again. Return the number of open samples.
 
+    `doubtful` cases need fresh repeats, which the driver adds; each counts as an open sample.
     An output that is stored stays, and only its judgement is made again.
     """
     for sample in run.samples.filter(state=Sample.State.UNSCORED):
         _move(sample, **_again(sample), problem="")
-    left = run.samples.exclude(state=Sample.State.SCORED).count()
+    left = run.samples.exclude(state=Sample.State.SCORED).count() + len(doubtful)
     if left or run.state != Run.State.ENDED:
         run.state, run.note, run.verdict, run.ended_at = Run.State.RUNNING, "", None, None
         run.cap_micro = max(run.cap_micro, cap_micro)
@@ -318,6 +323,6 @@ def _arm_of(sample: Sample) -> str:
     return plan.CANDIDATE if sample.arm == plan.FRESH else sample.arm
 
 
-def _nonce(sample: Sample) -> str:
-    """Return what makes the calls of a sample differ from all others: a function of its row."""
-    return random.Random(f"{sample.run_id}:{sample.pk}:{sample.tries}").randbytes(8).hex()  # noqa: S311 (no secret)
+def _nonce(what: str, sample: Sample) -> str:
+    """Return what makes a call of a sample differ from all others: a function of its row."""
+    return random.Random(f"{what}:{sample.run_id}:{sample.pk}:{sample.tries}").randbytes(8).hex()  # noqa: S311 (no secret)

@@ -144,6 +144,24 @@ def _hash_of(folder: Path) -> str:
     return found.hexdigest()
 
 
+def changes_since(run: Run) -> list[str]:
+    """Return what is not as it was when a run started, a sentence each: its rest would differ."""
+    feature = registry.get(run.feature)
+    changed = {
+        "provider": run.provider != provider(),
+        "code of the scorers": run.scorer_hash != scorer_hash(feature),
+        "judge": run.judge is not None and run.judge != _judge(),
+    }
+    try:
+        now = {arm: prompts.get(run.feature, of["version"]).hash for arm, of in run.arms.items()}
+    except prompts.PromptError as error:
+        return [str(error)]
+    changed |= {f"prompt {of['version']}": now[arm] != of["hash"] for arm, of in run.arms.items()}
+    return [
+        f"The {what} is not that of the run {run.pk}." for what, is_so in changed.items() if is_so
+    ]
+
+
 def cases_of(run: Run) -> tuple[Case, ...]:
     """Return the cases of a run as they were when it started."""
     return tuple(Case.model_validate(case) for case in run.cases["cases"])

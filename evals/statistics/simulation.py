@@ -75,15 +75,13 @@ def classify(
     p = p_values(rounds.tested, groups, single=single)
     points = (rounds.candidate - rounds.baseline).mean(axis=1) * 100
     dropped = -points >= rules.drop_points - ROUNDING
-    broken = (
-        (must & (rounds.repeats >= MUST_REPEATS))
-        & (rounds.baseline == 1)
-        & (rounds.candidate == 0)
-        & rounds.fresh_failed
-    ).any(axis=1)
+    failed = must & (rounds.baseline == 1) & (rounds.candidate == 0)
+    is_enough = rounds.repeats >= MUST_REPEATS
+    broken = (failed & is_enough & rounds.fresh_failed).any(axis=1)
+    undecided = dropped | (failed & ~is_enough).any(axis=1)
     below = rounds.candidate.mean(axis=1) < floor - ROUNDING
     regression = (p < rules.alpha) | (dropped & (p < rules.drop_alpha)) | broken | below
-    return Decisions(regression, dropped & ~regression)
+    return Decisions(regression, undecided & ~regression)
 
 
 class Model:

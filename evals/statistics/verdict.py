@@ -102,6 +102,16 @@ def _seems_broken(case: CaseOutcomes) -> bool:
     )
 
 
+def _lacks_repeats(case: CaseOutcomes) -> bool:
+    """Return whether unscored repeats hide if a `must` case is broken."""
+    return (
+        case.must
+        and min(len(case.baseline), len(case.candidate)) < MUST_REPEATS
+        and all(outcome.passed for outcome in case.baseline)
+        and not any(outcome.passed for outcome in case.candidate)
+    )
+
+
 def decide(
     cases: Sequence[CaseOutcomes],
     *,
@@ -109,6 +119,7 @@ def decide(
     floor: float,
     unscored: int,
     total: int,
+    blocked: Sequence[str] = (),
     rules: Rules = DEFAULT,
 ) -> Verdict:
     """Return the verdict on a candidate.
@@ -120,6 +131,7 @@ def decide(
         unscored: The number of repeats that could not be scored, in both arms.
         total: The number of repeats in both arms, with the unscored ones. Fresh repeats are in
             neither number.
+        blocked: Sentences on why the arms do not compare, found outside of the outcomes.
         rules: The limits.
 
     A regression is a p value below `alpha`; or a drop of at least `drop_points` with a p value
@@ -127,8 +139,9 @@ def decide(
 
     The verdict is not comparable if too many repeats are unscored, or too few cases or groups
     exist. It is not comparable either if none of the rules finds a regression, but a suspected
-    `must` case lacks fresh repeats, or noise can explain a drop of at least `drop_points`. So a
-    drop of ten points never passes, and noise that reaches ten points is no regression.
+    `must` case lacks fresh repeats or scored ones, or noise can explain a drop of at least
+    `drop_points`. So a drop of ten points never passes, and noise that reaches ten points is no
+    regression.
 
     Without a change, at most 5 % of verdicts are regressions. The tests simulate it.
 
@@ -151,9 +164,14 @@ def decide(
     candidate = _arm([each.candidate for each in paired or cases])
     broken = tuple(each.id for each in paired if is_broken(each))
     suspected = suspects(paired)
-    blocking = [*findings.unscored(share, rules), *findings.too_few(comparison, rules)]
+    blocking = [*blocked, *findings.unscored(share, rules), *findings.too_few(comparison, rules)]
     regressed = [f"The case {case} may never break, and it broke." for case in broken]
     undecided = [f"The case {case} may be broken. It needs fresh repeats." for case in suspected]
+    undecided += [
+        f"The case {each.id} may never break, and too few of its repeats are scored."
+        for each in cases
+        if _lacks_repeats(each)
+    ]
     remarks: list[str] = []
     if comparison:
         regressed = [*findings.regressed(comparison, rules), *regressed]
@@ -220,6 +238,7 @@ def alone(
     floor: float,
     unscored: int,
     total: int,
+    blocked: Sequence[str] = (),
     rules: Rules = DEFAULT,
 ) -> Verdict:
     """Return the verdict on a candidate without a baseline: only its floor decides.
@@ -229,7 +248,7 @@ def alone(
     scored = [each for each in cases if each.candidate]
     candidate = _arm([each.candidate for each in scored])
     share = min(1.0, unscored / total) if total else 0.0
-    blocking = [*findings.unscored(share, rules)]
+    blocking = [*blocked, *findings.unscored(share, rules)]
     if len(scored) < rules.least_cases:
         blocking.append(
             f"The suite has {len(scored)} cases. Evidence needs at least {rules.least_cases}."

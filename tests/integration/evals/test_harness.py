@@ -13,6 +13,7 @@ from aifeature import registry, suites
 from aifeature.models import Attempt, Job, Status
 from aifeature.models.functions import rows
 from aifeature.services.execution import job_run
+from evals import cli, ready
 from evals.harness import conclude, plan, repeats
 from evals.harness.drive import Driver, reopen
 from evals.models import Run, Sample
@@ -316,3 +317,70 @@ def test_unscored_repeats_of_the_other_run_count_as_well(planned: Plan) -> None:
     sample = other.samples.filter(arm=plan.CANDIDATE).earliest("pk")
     Sample.objects.filter(pk=sample.pk).update(state="unscored", passed=None, score=None)
     assert conclude.verdict(one, baseline=other).unscored_share == 2 / 8, "with its pair"
+
+
+def test_arms_that_other_models_answered_do_not_compare(planned: Plan) -> None:
+    run = driven(planned(baseline="v1"))
+    reason = "Other models answered"
+    assert reason not in " ".join(conclude.verdict(run).reasons)
+    run.samples.filter(arm=plan.BASELINE).update(model="claude-opus-5-5")
+    found = conclude.verdict(run)
+    assert found.decision == Decision.NOT_COMPARABLE
+    assert found.reasons[0].startswith(reason)
+
+
+def test_a_feature_without_a_floor_does_not_pass_alone(planned: Plan) -> None:
+    run = driven(planned())
+    run.provider = "another"
+    assert conclude.verdict(run).reasons[0] == "triage has no floor for another: set one."
+
+
+def test_a_changed_run_is_not_resumed_and_a_cap_is_not_raised(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ready, "missing", lambda: "")
+    driven_runs: list[Run] = []
+
+    def drive(runs: list[Run]) -> int:
+        driven_runs.extend(runs)
+        return 0
+
+    monkeypatch.setattr(cli, "_driven", drive)
+    run = planned()
+    assert cli.main(["run", "--resume", str(run.pk)]) == 0
+    run.refresh_from_db()
+    assert run.cap_micro == DOLLAR
+    hashes = {**run.arms, "candidate": {**run.arms["candidate"], "hash": "0" * 64}}
+    for values in ({"provider": "anthropic"}, {"scorer_hash": "0" * 64}, {"arms": hashes}):
+        before = {name: getattr(run, name) for name in values}
+        Run.objects.filter(pk=run.pk).update(**values)
+        assert cli.main(["run", "--resume", str(run.pk)]) == cli.WRONG
+        Run.objects.filter(pk=run.pk).update(**before)
+    shown = capsys.readouterr().err
+    assert "The provider is not that of the run" in shown
+    assert "The code of the scorers is not that" in shown
+    assert "The prompt v1 is not that" in shown
+    assert len(driven_runs) == 1
+    assert cli.main(["compare", str(run.pk), str(run.pk)]) == cli.WRONG
+
+
+def test_a_crash_is_no_regression(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ready, "missing", lambda: "")
+    run = planned()
+    monkeypatch.setattr(Driver, "step", lambda _: 1 / 0)
+    assert cli.main(["run", "--resume", str(run.pk)]) == cli.UNFINISHED
+    shown = capsys.readouterr().err
+    assert "ZeroDivisionError" in shown
+    assert "There is no verdict" in shown
+
+
+def test_a_judgement_of_another_prompt_is_unscored(judged: Plan) -> None:
+    run = judged()
+    run.judge = {**(run.judge or {}), "hash": "0" * 64}
+    run.save()
+    driven(run)
+    sample = run.samples.get(arm=plan.CANDIDATE)
+    assert (sample.state, sample.judgement) == ("unscored", None)
+    assert "judge's prompt" in sample.problem

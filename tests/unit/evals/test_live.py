@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 
 from aifeature.services import controls
-from evals import cli, local
+from evals import cli, local, ready
 from evals.harness import plan
 from evals.models import Run
 
@@ -57,6 +57,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[plan.Wanted]:
         found.append(wanted)
         raise plan.PlanError(f"stop here, reuse {reuse}")
 
+    monkeypatch.setattr(ready, "missing", lambda: "")
     monkeypatch.setattr(controls, "prompt_version", lambda _: "v1")
     monkeypatch.setattr(plan, "price_micro", lambda wanted, reuse: wanted.repeats * 1_000_000)
     monkeypatch.setattr(plan, "start", start)

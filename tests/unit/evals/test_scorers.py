@@ -266,8 +266,11 @@ def test_an_invented_figure_fails(text: str, note: str) -> None:
     assert figures(text, {"question": "We paid 1,200 on 14 March."}) == note
 
 
+EXPECTED = {"figures": ["99"], "language": "en"}
+
+
 def figures(text: str, given: dict[str, str]) -> str:
-    case = Case.model_validate({"id": "a-case", "input": given, "expected": {"figures": ["99"]}})
+    case = Case.model_validate({"id": "a-case", "input": given, "expected": EXPECTED})
     notes = {part.scorer: part.note for part in scorers.score(FEATURE, case, {"answer": text})}
     return notes["figures"]
 
@@ -276,5 +279,8 @@ def test_a_section_backs_figures_only_if_it_is_cited(monkeypatch: pytest.MonkeyP
     text = Source(id="s-1", title="Prices", text="It costs 480 dollars.")
     monkeypatch.setitem(vars(FEATURE), "sources", lambda: {"s-1": text})
     output = {"answer": "It costs 480 dollars.", "sections": [{"section": "s-1", "quote": "480"}]}
-    assert "figures" not in faults(output, figures=[])
-    assert faults({**output, "sections": []}, figures=[])["figures"] == "480: in no source"
+    assert "figures" not in faults(output, figures=[], language="en")
+    assert (
+        faults({**output, "sections": []}, figures=[], language="en")["figures"]
+        == "480: in no source"
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from evals.statistics.comparison import MCNEMAR, PAIRED_T
 from evals.statistics.data import CaseOutcomes, Outcome
-from evals.statistics.verdict import Decision, suspects
+from evals.statistics.verdict import Decision, decide, suspects
 from tests.unit.evals.made import case, decided, singles, suite
 
 PASS, REGRESSION, NOT_COMPARABLE = Decision.PASS, Decision.REGRESSION, Decision.NOT_COMPARABLE
@@ -95,8 +95,8 @@ def test_equal_differences_decide(baseline: str, candidate: str, decision: Decis
         ("+++", "---", "-+", True, PASS),
         ("+++", "--+", "---", True, PASS),
         ("++-", "---", "---", True, PASS),
-        ("++", "---", "---", True, PASS),
-        ("+++", "--", "---", True, PASS),
+        ("++", "--+", "---", True, PASS),
+        ("++-", "--", "---", True, PASS),
     ],
 )
 def test_a_broken_must_case_needs_three_repeats_of_each(
@@ -109,6 +109,20 @@ def test_a_broken_must_case_needs_three_repeats_of_each(
     assert verdict.must_broken == (("vital",) if decision is REGRESSION else ())
     assert suspects(cases) == (("vital",) if decision is NOT_COMPARABLE else ())
     assert verdict.suspects == suspects(cases)
+
+
+@pytest.mark.parametrize(("baseline", "candidate"), [("++", "---"), ("+++", "--"), ("+++", "")])
+def test_unscored_repeats_do_not_hide_a_broken_must_case(baseline: str, candidate: str) -> None:
+    cases = suite({("+++", "+++"): 199})
+    assert decided([*cases, case("vital", baseline, candidate)]).decision is PASS
+    verdict = decided([*cases, case("vital", baseline, candidate, must=True)])
+    assert verdict.decision is NOT_COMPARABLE
+    assert "vital may never break, and too few" in " ".join(verdict.reasons)
+
+
+def test_a_reason_from_outside_blocks_a_pass() -> None:
+    found = decide(singles(), judged=False, floor=0, unscored=0, total=200, blocked=["No."])
+    assert (found.decision, found.reasons[0]) == (NOT_COMPARABLE, "No.")
 
 
 @pytest.mark.parametrize(("floor", "decision"), [(0.9, PASS), (0.901, REGRESSION)])
