@@ -50,6 +50,8 @@ class Progress:
     """Spend of the calls that were read, in micro-dollars."""
     open_micro: int
     """Spend of the others, calls under way at their bound."""
+    paid: int
+    """Samples whose calls cost something."""
 
     @property
     def done(self) -> int:
@@ -73,7 +75,6 @@ class Driver:
     def step(self) -> Progress:
         """Do what can be done now, and return the progress."""
         self._read_ends()
-        self._score_plain()
         progress = self.progress()
         if self.run.state == Run.State.RUNNING and not progress.is_complete:
             self._submit(progress)
@@ -85,6 +86,7 @@ class Driver:
             scored=Count("pk", filter=Q(state=Sample.State.SCORED)),
             unscored=Count("pk", filter=Q(state=Sample.State.UNSCORED)),
             spent=Sum("cost_micro"),
+            paid=Count("pk", filter=Q(cost_micro__gt=0)),
         )
         running = self.run.samples.filter(state=Sample.State.RUNNING)
         jobs = [judge or job for job, judge in running.values_list("job", "judge_job")]
@@ -94,13 +96,14 @@ class Driver:
             unscored=counts["unscored"],
             spent_micro=counts["spent"] or 0,
             open_micro=evaluations.spent_micro(job for job in jobs if job),
+            paid=counts["paid"],
         )
 
     def _submit(self, progress: Progress) -> None:
         """Submit the next samples, as many as the window and the run's cap have room for."""
         under_way = self.run.samples.filter(state=Sample.State.RUNNING).count()
         spent = progress.spent_micro + progress.open_micro
-        each = spent / progress.done if progress.done else 0.0
+        each = spent / progress.paid if progress.paid else 0.0
         pending = self.run.samples.filter(state=Sample.State.PENDING).order_by("pk")
         for sample in pending[: max(0, WINDOW - under_way)]:
             if spent + each * (under_way + 1) > self.run.cap_micro:
@@ -113,6 +116,9 @@ class Driver:
         """Submit the job of a sample. One whose output is stored only lacks its judgement."""
         if sample.output is not None:
             self._score(sample)
+            return
+        if sample.arm == plan.PLAIN:
+            self._answer_plain(sample)
             return
         try:
             job = evaluations.submit(
@@ -180,17 +186,16 @@ class Driver:
             problem = f"Its job ended as {end.status}: {end.error_code or 'no code'}."
             _move(sample, **values, **_unscored(problem))
 
-    def _score_plain(self) -> None:
-        """Score the plain answers, which need no call."""
-        for sample in self.run.samples.filter(arm=plan.PLAIN, state=Sample.State.PENDING):
-            value = self.feature.input_model.model_validate(self._cases[sample.case].input)
-            try:
-                assert self.feature.plain is not None  # noqa: S101 (the plan checked it)
-                output = self.feature.plain(value).model_dump(mode="json")
-            except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
-                _move(sample, **_unscored(f"plain raised {type(error).__name__}."))
-            else:
-                self._score(sample, output=output, latency_ms=0)
+    def _answer_plain(self, sample: Sample) -> None:
+        """Score a plain answer, which needs no call."""
+        value = self.feature.input_model.model_validate(self._cases[sample.case].input)
+        try:
+            assert self.feature.plain is not None  # noqa: S101 (the plan checked it)
+            output = self.feature.plain(value).model_dump(mode="json")
+        except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
+            _move(sample, **_unscored(f"plain raised {type(error).__name__}."))
+        else:
+            self._score(sample, output=output, latency_ms=0)
 
     def _score(self, sample: Sample, **values: Any) -> None:
         """Store these values, and score the output, or send it to the judge."""

@@ -14,7 +14,7 @@ from aifeature.models import Attempt, Job, Status
 from aifeature.models.functions import rows
 from aifeature.services.execution import job_run
 from evals import cli, ready
-from evals.harness import conclude, plan, repeats
+from evals.harness import conclude, drive, plan, repeats
 from evals.harness.drive import Driver, reopen
 from evals.models import Run, Sample
 from evals.statistics.verdict import Decision
@@ -341,11 +341,11 @@ def test_a_changed_run_is_not_resumed_and_a_cap_is_not_raised(
     monkeypatch.setattr(ready, "missing", lambda: "")
     driven_runs: list[Run] = []
 
-    def drive(runs: list[Run]) -> int:
+    def drive_none(runs: list[Run]) -> int:
         driven_runs.extend(runs)
         return 0
 
-    monkeypatch.setattr(cli, "_driven", drive)
+    monkeypatch.setattr(cli, "_driven", drive_none)
     run = planned()
     assert cli.main(["run", "--resume", str(run.pk)]) == 0
     run.refresh_from_db()
@@ -374,6 +374,16 @@ def test_a_crash_is_no_regression(
     shown = capsys.readouterr().err
     assert "ZeroDivisionError" in shown
     assert "There is no verdict" in shown
+
+
+def test_judgements_of_plain_answers_wait_for_the_window_as_well(
+    judged: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drive, "WINDOW", 1)
+    run = judged()
+    Driver(run).step()
+    assert Job.objects.count() == 1
+    assert states(driven(run)) == {"scored"}
 
 
 def test_a_judgement_of_another_prompt_is_unscored(judged: Plan) -> None:

@@ -69,6 +69,7 @@ BROKEN: dict[str, tuple[str | bytes, str]] = {
     "unknown tag": (line(id="odd", tags=["usuall"]), "tags: 'usuall' is not in suite.toml"),
     "second id": (line(), "id: 'good' is the id of an earlier line"),
     "odd id": (line(id="Odd Id"), "id: String should match pattern"),
+    "figures alone": (expecting(figures=[]), "figures alone require nothing"),
     "nothing expected": (expecting(), "nothing is expected, so every output would pass"),
     "no keyword": (expecting(keywords={}), "expected: Value error, keywords: nothing is required"),
     "no length": (expecting(length={"max_words": None}), "length: nothing is required"),
