@@ -253,7 +253,7 @@ def _rescore(options: argparse.Namespace) -> int:
     if run.state != Run.State.ENDED:
         raise UsageError(f"The run {run.pk} has not ended. `run --resume {run.pk}` continues it.")
     if run.outputs_deleted_at is not None:
-        raise UsageError(f"{words.outputs_deleted(run)} They cannot be scored again: run it anew.")
+        raise UsageError(f"{words.outputs_deleted(run)} Start a new run to score them.")
     Driver(run).rescore()
     run.scorer_hash = plan.scorer_hash(registry.get(run.feature))
     run.save(update_fields=["scorer_hash"])
