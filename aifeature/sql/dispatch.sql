@@ -90,29 +90,31 @@ DECLARE
 BEGIN
     RETURN QUERY
         UPDATE aifeature_job t SET published_at = now_
-         WHERE t.id IN (SELECT j.id FROM aifeature_job j
-                         WHERE j.status = 'running' AND j.lease_until < now_ AND j.origin = 'user'
-                           AND NOT aif_lives(j.worker, p_stale_s)
-                           -- Ignore publish times set by the expired run.
-                           AND (j.published_at IS NULL OR j.published_at < j.lease_until
-                                OR j.published_at < now_ - make_interval(secs => p_again_after_s))
-                         ORDER BY j.lease_until LIMIT p_limit FOR UPDATE SKIP LOCKED)
+         WHERE t.id = ANY (ARRAY(
+            SELECT j.id FROM aifeature_job j
+             WHERE j.status = 'running' AND j.lease_until < now_ AND j.origin = 'user'
+               AND NOT aif_lives(j.worker, p_stale_s)
+               -- Ignore publish times set by the expired run.
+               AND (j.published_at IS NULL OR j.published_at < j.lease_until
+                    OR j.published_at < now_ - make_interval(secs => p_again_after_s))
+             ORDER BY j.lease_until LIMIT p_limit FOR UPDATE SKIP LOCKED))
         RETURNING t.id;
 
     -- While a thread is free, a message is claimed immediately. An unclaimed mark means that the sender
     -- died before sending, or that the message was lost with its reader.
     UPDATE aifeature_job t SET published_at = NULL
-     WHERE t.id IN (SELECT j.id FROM aifeature_job j
-                     WHERE j.status = 'queued' AND j.origin = 'user'
-                       AND j.published_at < now_ - make_interval(secs =>
-                           CASE WHEN (SELECT count(*) FROM aifeature_job r
-                                       WHERE r.status = 'running' AND r.origin = 'user')
-                                     < (SELECT sum(w.slots) FROM aifeature_worker w
-                                         WHERE w.queue = 'llm'
-                                           AND w.seen_at > now_ - interval '20 seconds')
-                                THEN least(p_again_after_s, p_lost_after_s)
-                                ELSE p_lost_after_s END)
-                     FOR UPDATE SKIP LOCKED);
+     WHERE t.id = ANY (ARRAY(
+        SELECT j.id FROM aifeature_job j
+         WHERE j.status = 'queued' AND j.origin = 'user'
+           AND j.published_at < now_ - make_interval(secs =>
+               CASE WHEN (SELECT count(*) FROM aifeature_job r
+                           WHERE r.status = 'running' AND r.origin = 'user')
+                         < (SELECT sum(w.slots) FROM aifeature_worker w
+                             WHERE w.queue = 'llm'
+                               AND w.seen_at > now_ - interval '20 seconds')
+                    THEN least(p_again_after_s, p_lost_after_s)
+                    ELSE p_lost_after_s END)
+         FOR UPDATE SKIP LOCKED));
 
     -- Features with queued jobs, by one index probe per feature.
     WITH RECURSIVE f AS (
@@ -232,7 +234,7 @@ BEGIN
 
     RETURN QUERY
         UPDATE aifeature_job t SET published_at = now_
-         WHERE t.id IN (
+         WHERE t.id = ANY (ARRAY(
             SELECT j.id FROM aifeature_job j
              WHERE j.status IN ('queued', 'running') AND j.origin <> 'user'
                AND CASE j.status
@@ -246,17 +248,17 @@ BEGIN
                            WHEN running < threads THEN least(p_again_after_s, p_lost_after_s)
                            ELSE p_lost_after_s END)
                    END
-             ORDER BY j.run_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED)
+             ORDER BY j.run_at LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED))
         RETURNING t.id;
 
     RETURN QUERY
         UPDATE aifeature_job t SET published_at = now_
-         WHERE t.id IN (
+         WHERE t.id = ANY (ARRAY(
             SELECT j.id FROM aifeature_job j
              WHERE j.status = 'queued' AND j.origin <> 'user' AND j.published_at IS NULL
                AND j.run_at <= now_ AND NOT aif_paused(j.feature, j.user_id)
              ORDER BY j.run_at LIMIT greatest(0, least(p_limit, 2 * threads - running - sent))
-               FOR NO KEY UPDATE SKIP LOCKED)
+               FOR NO KEY UPDATE SKIP LOCKED))
         RETURNING t.id;
 END
 $$;
@@ -305,10 +307,11 @@ SET lock_timeout = '500ms'
 AS $$
 BEGIN
     UPDATE aifeature_job t SET published_at = NULL
-     WHERE t.id IN (SELECT j.id FROM aifeature_job j
-                     WHERE j.id = ANY (p_jobs)
-                       AND j.status = 'queued' AND j.published_at IS NOT NULL
-                       FOR NO KEY UPDATE SKIP LOCKED);
+     WHERE t.id = ANY (ARRAY(
+        SELECT j.id FROM aifeature_job j
+         WHERE j.id = ANY (p_jobs)
+           AND j.status = 'queued' AND j.published_at IS NOT NULL
+           FOR NO KEY UPDATE SKIP LOCKED));
     RETURN QUERY
         SELECT j.id FROM aifeature_job j
          WHERE j.id = ANY (p_jobs) AND j.status = 'queued' AND j.published_at IS NOT NULL;
@@ -326,9 +329,10 @@ DECLARE
     taken integer;
 BEGIN
     UPDATE aifeature_job t SET published_at = NULL
-     WHERE t.id IN (SELECT j.id FROM aifeature_job j
-                     WHERE j.status = 'queued' AND j.published_at IS NOT NULL
-                       FOR NO KEY UPDATE SKIP LOCKED);
+     WHERE t.id = ANY (ARRAY(
+        SELECT j.id FROM aifeature_job j
+         WHERE j.status = 'queued' AND j.published_at IS NOT NULL
+           FOR NO KEY UPDATE SKIP LOCKED));
     GET DIAGNOSTICS taken = ROW_COUNT;
     RETURN taken;
 END
@@ -392,9 +396,9 @@ AS $$
                                   < statement_timestamp() - interval '3 seconds'
                              THEN statement_timestamp() ELSE aifeature_worker.resumed_at END,
            seen_at = statement_timestamp();
-    DELETE FROM aifeature_worker w WHERE w.name IN (
+    DELETE FROM aifeature_worker w WHERE w.name = ANY (ARRAY(
         SELECT g.name FROM aifeature_worker g
-         WHERE g.seen_at < statement_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED);
+         WHERE g.seen_at < statement_timestamp() - interval '1 hour' FOR UPDATE SKIP LOCKED));
 $$;
 
 -- The same for a worker that runs jobs. Used by processes of an earlier release.

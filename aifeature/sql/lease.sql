@@ -38,12 +38,12 @@ DECLARE
     lease CONSTANT interval := make_interval(secs => p_lease_s);
 BEGIN
     UPDATE aifeature_job t SET lease_until = least(now_ + lease, t.deadline_at + lease)
-     WHERE t.id IN (
+     WHERE t.id = ANY (ARRAY(
         SELECT j.id FROM unnest(p_jobs, p_epochs) AS mine (id, epoch)
           JOIN aifeature_job j ON j.id = mine.id AND j.epoch = mine.epoch
          WHERE j.status = 'running'
            AND j.lease_until < least(now_ + lease * 2 / 3, j.deadline_at + lease)
-           FOR NO KEY UPDATE OF j SKIP LOCKED);
+           FOR NO KEY UPDATE OF j SKIP LOCKED));
 END
 $$;
 

@@ -37,9 +37,10 @@ BEGIN
                         ELSE c.until END
      WHERE c.key = ANY (p_keys);
     DELETE FROM aifeature_signincount c
-     WHERE c.key IN (SELECT o.key FROM aifeature_signincount o
-                      WHERE o.until < clock_timestamp() - longest
-                      LIMIT 20 FOR UPDATE SKIP LOCKED);
+     WHERE c.key = ANY (ARRAY(
+        SELECT o.key FROM aifeature_signincount o
+         WHERE o.until < clock_timestamp() - longest
+         LIMIT 20 FOR UPDATE SKIP LOCKED));
     RETURN 0;
 END
 $$;

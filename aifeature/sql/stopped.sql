@@ -63,21 +63,23 @@ DECLARE
 BEGIN
     IF stopped IS NOT NULL OR partly THEN
         UPDATE aifeature_job t SET wait_reason = 'feature_paused', error_message = p_message
-         WHERE t.id IN (SELECT j.id FROM aifeature_job j
-                         WHERE j.status = 'queued' AND j.wait_reason <> 'feature_paused'
-                           AND CASE WHEN j.feature = ANY (stopped) OR '_everything' = ANY (stopped)
-                                    THEN true
-                                    ELSE partly AND aif_paused(j.feature, j.user_id) END
-                         LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
+         WHERE t.id = ANY (ARRAY(
+            SELECT j.id FROM aifeature_job j
+             WHERE j.status = 'queued' AND j.wait_reason <> 'feature_paused'
+               AND CASE WHEN j.feature = ANY (stopped) OR '_everything' = ANY (stopped)
+                        THEN true
+                        ELSE partly AND aif_paused(j.feature, j.user_id) END
+             LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED));
         GET DIAGNOSTICS told = ROW_COUNT;
     END IF;
     IF stopped IS NULL OR NOT '_everything' = ANY (stopped) THEN
         UPDATE aifeature_job t SET wait_reason = '', error_message = ''
-         WHERE t.id IN (SELECT j.id FROM aifeature_job j
-                         WHERE j.status = 'queued' AND j.wait_reason = 'feature_paused'
-                           AND CASE WHEN j.feature = ANY (stopped) THEN false
-                                    ELSE NOT partly OR NOT aif_paused(j.feature, j.user_id) END
-                         LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED);
+         WHERE t.id = ANY (ARRAY(
+            SELECT j.id FROM aifeature_job j
+             WHERE j.status = 'queued' AND j.wait_reason = 'feature_paused'
+               AND CASE WHEN j.feature = ANY (stopped) THEN false
+                        ELSE NOT partly OR NOT aif_paused(j.feature, j.user_id) END
+             LIMIT p_limit FOR NO KEY UPDATE SKIP LOCKED));
         GET DIAGNOSTICS more = ROW_COUNT;
     END IF;
     RETURN told + more;

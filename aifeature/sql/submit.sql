@@ -36,7 +36,7 @@ END
 $$;
 
 -- Store a job of an evaluation, published later by the dispatcher. `p_key` makes a repetition harmless.
--- Outcomes: stored, exists (the returned job), paused, closed.
+-- Outcomes: stored, exists (the returned job), closed.
 CREATE OR REPLACE FUNCTION aif_submit_other(
     p_id uuid, p_user @user_key@, p_feature text, p_input jsonb, p_key text, p_origin text,
     p_options jsonb, p_deadline_s double precision)

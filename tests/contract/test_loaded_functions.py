@@ -26,6 +26,8 @@ LIST = Path(__file__).with_name("loaded_files.txt")
 COMMENT = re.compile(r"^\s*--.*\n|\s*--.*$", re.MULTILINE)
 """A changed comment needs no migration."""
 
+FILES = sorted(Path(sql.__file__).parent.glob("*.sql"))
+
 Loaded = Mapping[str, tuple[str, str]]
 
 
@@ -41,7 +43,7 @@ def found() -> Loaded:
         if isinstance(operation, RunSQL)
     ]
     files = {}
-    for file in sorted(Path(sql.__file__).parent.glob("*.sql")):
+    for file in FILES:
         (load,) = sql.load(file.stem)
         last = [name for name, text in loads if text == load.sql][-1:]
         code = COMMENT.sub("", file.read_text(encoding="utf-8"))
@@ -88,6 +90,29 @@ def test_a_file_that_was_edited_in_place_is_noticed() -> None:
     assert new.endswith("the list's line is 'claim 0002_first aa'")
 
 
+CHOSEN_PER_ROW = re.compile(r"\bIN\s*\(\s*SELECT\b[^;]*?\bFOR (?:NO KEY )?UPDATE\b")
+"""PostgreSQL may run a subquery after `IN` once for each row of the update."""
+
+
+def chosen_per_row(text: str) -> list[str]:
+    """The subqueries after `IN` that lock rows."""
+    return [
+        found[0]
+        for found in CHOSEN_PER_ROW.finditer(text)
+        if found[0].count("(") > found[0].count(")")
+    ]
+
+
+def test_no_statement_may_choose_rows_once_for_each_row_it_changes() -> None:
+    """Its limit would not hold: write `= ANY (ARRAY(SELECT ...))`."""
+    wrong = "UPDATE t SET a = 1 WHERE id IN ({});"
+    locking = "SELECT j.id FROM j LIMIT 3 FOR UPDATE SKIP LOCKED"
+    assert len(chosen_per_row(wrong.format(locking))) == 1
+    assert chosen_per_row(wrong.format("SELECT 1") + f"SELECT ARRAY({locking})") == []
+    found = {file.name: chosen_per_row(file.read_text(encoding="utf-8")) for file in FILES}
+    assert {name: parts for name, parts in found.items() if parts} == {}
+
+
 class CustomUser(AbstractBaseUser):
     """A host's own user model, with a key that is no number."""
 
@@ -98,9 +123,6 @@ class CustomUser(AbstractBaseUser):
 
         app_label = "host"
         db_table = "host_people"
-
-
-FILES = sorted(Path(sql.__file__).parent.glob("*.sql"))
 
 
 @pytest.mark.parametrize("file", FILES, ids=attrgetter("stem"))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.db.models.functions import Now
 
 from aifeature.models import KillMode, Status, Worker, fair_queue, heartbeats
@@ -75,6 +76,18 @@ def test_a_sent_evaluation_takes_a_place_of_its_window(owner: User, make_job: Ma
     due_s = fair_queue.next_due_s()
     assert due_s is not None
     assert due_s > 0, "the dispatcher does not wake for jobs that it cannot send"
+
+
+def test_a_window_holds_with_every_plan(owner: User, make_job: MakeJob) -> None:
+    """Rows that a statement locks and limits are chosen once, not for each row that it changes."""
+    for _ in range(2 * THREADS + 1):
+        make_job(user=owner, origin="eval")
+    with connection.cursor() as cursor:
+        cursor.execute("DISCARD PLANS")
+        for other in ("hashjoin", "mergejoin", "hashagg", "sort", "material"):
+            cursor.execute(f"SET LOCAL enable_{other} = off")
+        assert len(choose()) == 2 * THREADS
+        cursor.execute("DISCARD PLANS")
 
 
 def test_a_due_job_of_a_user_is_not_sent_as_an_evaluation(owner: User, make_job: MakeJob) -> None:
