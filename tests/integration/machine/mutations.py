@@ -200,7 +200,7 @@ MUTATIONS: Final = mutations_of(
             "dispatch takes live runs": Edit(" AND j.lease_until < now_"),
             "dispatch takes runs of live workers": Edit("AND NOT aif_lives(j.worker, p_stale_s)"),
             "dispatch sends again at once": Edit(
-                "\n                                OR j.published_at < now_ - make_interval(secs => p_again_after_s)",
+                "\n                    OR j.published_at < now_ - make_interval(secs => p_again_after_s)",
                 " OR true",
             ),
             "dispatch waits for locks": Edit("FOR UPDATE SKIP LOCKED", "FOR UPDATE"),
