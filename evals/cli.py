@@ -285,6 +285,9 @@ def _add(options: argparse.Namespace) -> int:
         "input": _json(options.input, "--input"),
         "expected": _json(options.expected, "--expected"),
         "tags": options.tag,
+        **({"group": options.group} if options.group else {}),
+        **({"must": True} if options.must else {}),
+        **({"held_out": True} if options.held_out else {}),
         "note": options.note,
     }
     before = file.read_text(encoding="utf-8")
@@ -384,6 +387,9 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--input", required=True, help="JSON.")
     add.add_argument("--expected", required=True, help="JSON.")
     add.add_argument("--tag", action="append", default=[])
+    add.add_argument("--group", default="", metavar="NAME", help="That of the same document.")
+    add.add_argument("--must", action="store_true", help="It may never break.")
+    add.add_argument("--held-out", action="store_true", help="Reports do not show its content.")
     add.add_argument("--note", default="")
     return parser
 
