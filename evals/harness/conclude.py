@@ -142,7 +142,8 @@ def gate(run: Run) -> dict[str, Any] | None:
 def flips(run: Run) -> float | None:
     """Return how often the verdict on a prompt against itself is a regression, from 0 to 1.
 
-    By random splits of the stored repeats of both arms. None for other runs.
+    By random splits of the stored repeats of both arms. None for other runs, and with too few
+    cases for a verdict on a split.
     """
     if run.kind != Run.Kind.SAME:
         return None

@@ -11,6 +11,7 @@ from evals.harness import costs, plan
 from evals.models import Run
 from evals.report import words
 from evals.statistics.findings import p_value
+from evals.statistics.rules import DEFAULT
 
 
 def summary(run: Run, verdict: Mapping[str, Any], *, against: str | None = None) -> list[str]:
@@ -50,7 +51,15 @@ def lines(
         f" at most {costs.dollars(run.cap_micro)})"
     )
     if (flips := verdict.get("flips")) is not None:
-        yield f"The verdict flips in {flips:.1%} of random splits of these repeats (aim: 5.0%)"
+        yield (
+            f"The verdict flips to a regression in {flips:.1%} of random splits of these repeats"
+            " (aim: at most 5.0%)"
+        )
+    elif run.kind == Run.Kind.SAME and "flips" in verdict:
+        yield (
+            f"How often the verdict flips is not known: {DEFAULT.least_cases} cases with two"
+            " repeats are needed"
+        )
     if gate := verdict.get("gate"):
         yield f"The gate {gate['badge']}"
     if run.provider == "sandbox":

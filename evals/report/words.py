@@ -83,6 +83,9 @@ def headline(run: Run, verdict: Mapping[str, Any] | None, *, against: str | None
         sentences["regression"] = f"Regression: {candidate} does not reach its floor."
     elif baseline == ITSELF:
         sentences["regression"] = f"Regression: {compared}. This verdict is a false alarm."
+        if verdict.get("only_below_floor"):
+            floor = f"Below the floor: {compared}. No regression was found, so no false alarm."
+            sentences["regression"] = floor
     return sentences[verdict["decision"]]
 
 

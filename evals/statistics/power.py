@@ -11,7 +11,7 @@ import numpy as np
 
 from evals.statistics.data import CaseOutcomes
 from evals.statistics.distributions import Bools, Floats, Ints
-from evals.statistics.paired import grouping
+from evals.statistics.paired import LEAST_GROUPS, grouping
 from evals.statistics.rules import DEFAULT, MUST_REPEATS, Rules
 from evals.statistics.simulation import (
     LEAST_REPEATS,
@@ -162,10 +162,10 @@ def flips(
 
     Each round divides the repeats of both arms of a case into two new arms of equal size. The cases
     of a group are divided alike, so that their errors stay correlated. Fresh repeats of `must`
-    cases are drawn from the case's own.
+    cases are drawn from the case's own. There is no floor: a rate below it is no false alarm.
 
     Raises:
-        ValueError: No case has two repeats.
+        ValueError: No case has two repeats, or so few have that no split has a verdict.
     """
     stored = [
         each for each in stored_repeats(cases, arm="both") if len(each.outcomes) >= LEAST_REPEATS
@@ -177,6 +177,8 @@ def flips(
     passed = _padded([[o.passed for o in each.outcomes] for each in stored])
     values = _padded([[o.score for o in each.outcomes] for each in stored]) if judged else passed
     groups = grouping([each.group for each in stored])
+    if len(stored) < rules.least_cases or groups.count < LEAST_GROUPS:
+        raise ValueError("No split has a verdict: it needs more cases with two repeats.")
     order = random.random((rounds, groups.count, passed.shape[1]))[:, groups.of_case]
     order[:, np.arange(passed.shape[1]) >= counts[:, np.newaxis]] = np.inf
     rank = order.argsort(axis=2).argsort(axis=2)

@@ -58,6 +58,8 @@ class Verdict:
     churning: tuple[str, ...]
     """Cases with both passes and failures in one arm."""
     suspicious: bool
+    only_below_floor: bool
+    """Whether the floor alone makes it a regression, and nothing shows a change."""
     smallest_drop_points: float | None
     """The smallest drop that this comparison finds with the wanted power."""
     tags: tuple[TagResult, ...]
@@ -177,6 +179,7 @@ def decide(
         regressed = [*findings.regressed(comparison, rules), *regressed]
         undecided = [*findings.noisy_drop(comparison, rules), *undecided]
         remarks = [*findings.suspicious(comparison, rules)]
+    changed = bool(regressed)
     if candidate:
         regressed += findings.below_floor(candidate.rate, floor)
     return Verdict(
@@ -195,6 +198,7 @@ def decide(
         better=_ids(paired, lambda each: pass_mean(each.candidate) > pass_mean(each.baseline)),
         churning=_ids(paired, lambda each: _churns(each.baseline) or _churns(each.candidate)),
         suspicious=bool(remarks),
+        only_below_floor=bool(regressed) and not changed,
         smallest_drop_points=comparison.smallest_drop(rules) if comparison else None,
         tags=comparison.by_tag(paired) if comparison else (),
         cases=len(paired),
@@ -270,6 +274,7 @@ def alone(
         better=(),
         churning=_ids(scored, lambda each: _churns(each.candidate)),
         suspicious=False,
+        only_below_floor=bool(regressed),
         smallest_drop_points=None,
         tags=(),
         cases=len(scored),

@@ -283,6 +283,8 @@ def test_prompt_against_itself_seldom_flips() -> None:
     assert flips(suite({("+", "+"): 60}), judged=False, rounds=10) == 0
     with pytest.raises(ValueError, match="two repeats"):
         flips(suite({("+", ""): 60}), judged=False)
+    with pytest.raises(ValueError, match="No split has a verdict"):
+        flips(suite({("+", "-"): DEFAULT.least_cases - 1}), judged=False)
 
 
 def test_splits_keep_groups_together() -> None:

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from evals.harness import plan
+from evals.harness import conclude, plan
 from evals.models import Run, Sample
 from evals.report import contents, figures, matrix, page, prompt_diff, words
 from evals.report.summary import lines
+from tests.unit.evals.made import decided, suite
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7 * 7 }}\u2028-->"
 MOST_BYTES = 3_000_000
@@ -300,6 +301,24 @@ def test_the_headline_is_the_verdict(kind: str, decision: str, sentence: str) ->
     if kind == "alone":
         del run.arms["baseline"]
     assert words.headline(run, {"decision": decision}) == sentence
+
+
+def test_a_prompt_below_its_floor_is_no_false_alarm() -> None:
+    run = a_run(case("one"), kind="aa")
+    cases = suite({("+", "+"): 20, ("-", "-"): 80})
+    found = words.headline(run, conclude.as_json(decided(cases, floor=0.5)))
+    assert found.startswith("Below the floor: triage v2 against itself.")
+    worse = suite({("+", "-"): 20, ("-", "-"): 80})
+    found = words.headline(run, conclude.as_json(decided(worse, floor=0.5)))
+    assert found.endswith("This verdict is a false alarm.")
+
+
+def test_the_rate_of_flips_says_what_it_counts() -> None:
+    run = a_run(case("one"), kind="aa")
+    known = "\n".join(lines(run, a_verdict(flips=0.031), spent_micro=0))
+    assert "flips to a regression in 3.1% of random splits" in known
+    unknown = "\n".join(lines(run, a_verdict(flips=None), spent_micro=0))
+    assert "flips is not known: 50 cases" in unknown
 
 
 def test_the_summary_holds_the_figures_of_the_verdict() -> None:
