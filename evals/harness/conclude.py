@@ -70,7 +70,14 @@ def verdict(run: Run, *, baseline: Run | None = None) -> Verdict:
     floor = floor_of(run)
     if run.kind == Run.Kind.ALONE and baseline is None:
         blocked = [] if floor else [f"{run.feature} has no floor for {run.provider}: set one."]
-        return alone(cases, floor=floor, unscored=unscored, total=total, blocked=blocked)
+        return alone(
+            cases,
+            judged=bool(run.judge),
+            floor=floor,
+            unscored=unscored,
+            total=total,
+            blocked=blocked,
+        )
     return decide(
         cases,
         judged=bool(run.judge),

@@ -37,8 +37,8 @@ def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "Test", p_value(verdict["p"]), verdict["test"] or ""
     if (score := verdict["score_difference"]) is not None:
         yield "Mean score", f"{score:+.3f}", "candidate minus baseline, from 0 to 1"
-    if (drop := verdict["smallest_drop_points"]) is not None:
-        yield "Smallest drop seen", f"{drop:.1f} points", "with 90% power"
+    if drop := words.smallest_drop(verdict):
+        yield "Smallest drop seen", drop, "with 90% power"
     if verdict["must_broken"]:
         broken = verdict["must_broken"]
         yield "Must cases broken", str(len(broken)), ", ".join(broken)

@@ -89,8 +89,8 @@ def _comparison(verdict: Mapping[str, Any]) -> Iterator[str]:
         yield f"Difference: {words.points(difference)} points{span}{tested}"
     if (score := verdict["score_difference"]) is not None:
         yield f"Difference of the mean score: {score:+.3f}"
-    if (drop := verdict["smallest_drop_points"]) is not None:
-        yield f"Smallest drop seen with 90% power: {drop:.1f} points"
+    if drop := words.smallest_drop(verdict):
+        yield f"Smallest drop seen with 90% power: {drop}"
 
 
 def _is_tested(verdict: Mapping[str, Any]) -> bool:

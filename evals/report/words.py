@@ -8,6 +8,7 @@ from typing import Any, Final
 from evals.harness import plan
 from evals.models import Run
 from evals.statistics.findings import p_value
+from evals.statistics.rules import LEAST_REPEATS
 
 SANDBOX: Final = (
     "The sandbox provider answered. The figures are about the machinery, and not about the quality"
@@ -107,6 +108,17 @@ def points_over_plain(verdict: Mapping[str, Any]) -> float | None:
     """Return the candidate's pass rate minus that of the plain answer, in points."""
     plain, candidate = verdict.get("plain_rate"), verdict["candidate"]
     return None if plain is None or candidate is None else float(candidate["rate"] - plain) * 100
+
+
+def smallest_drop(verdict: Mapping[str, Any]) -> str | None:
+    """Return the smallest drop seen, such as `12.3 points`; None if it is not known.
+
+    Without a baseline and with one repeat it is the least that it can be: no noise is known.
+    """
+    if (drop := verdict["smallest_drop_points"]) is None:
+        return None
+    is_bound = verdict["baseline"] is None and verdict["repeats"] < LEAST_REPEATS
+    return f"{'at least ' if is_bound else ''}{drop:.1f} points"
 
 
 def churn(verdict: Mapping[str, Any]) -> str | None:

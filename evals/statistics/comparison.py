@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -105,3 +105,22 @@ class Comparison:
             self.tested,
             single=self.single,
         )
+
+
+def comparison_of_halves(cases: Sequence[CaseOutcomes], *, judged: bool) -> Comparison:
+    """Compare halves of the candidate's repeats, as if each arm had all of them.
+
+    The difference of halves is noise. It is scaled to that of means over all repeats. A case with
+    one repeat shows no noise.
+    """
+    halves = [len(each.candidate) // 2 or 1 for each in cases]
+    found = Comparison.of(
+        [
+            replace(each, baseline=each.candidate[:half], candidate=each.candidate[-half:])
+            for each, half in zip(cases, halves, strict=True)
+        ],
+        judged=judged,
+    )
+    sizes = [len(each.candidate) for each in cases]
+    scale = np.sqrt(np.array(halves) / np.array(sizes))
+    return replace(found, tested=found.tested * scale)

@@ -28,12 +28,16 @@ def too_few(comparison: Comparison | None, rules: Rules) -> Iterator[str]:
     if comparison.p is None:
         yield "A test needs at least two groups of cases. All cases are in one."
     if cases < rules.least_cases:
-        drop = comparison.smallest_drop(rules)
-        unseen = "any drop" if drop is None else f"a drop below {drop:.0f} points"
         yield (
-            f"Evidence needs {rules.least_cases} cases, and this comparison has {cases}. It "
-            f"cannot show {unseen} with {rules.wanted_power:.0%} power."
+            f"Evidence needs {rules.least_cases} cases, and this comparison has {cases}. "
+            f"{unseen(comparison.smallest_drop(rules), rules)}"
         )
+
+
+def unseen(drop: float | None, rules: Rules) -> str:
+    """Return what a comparison cannot show, from the smallest drop that it finds."""
+    which = "any drop" if drop is None else f"a drop below {drop:.0f} points"
+    return f"It cannot show {which} with {rules.wanted_power:.0%} power."
 
 
 def p_value(p: float) -> str:

@@ -12,9 +12,8 @@ import numpy as np
 from evals.statistics.data import CaseOutcomes
 from evals.statistics.distributions import Bools, Floats, Ints
 from evals.statistics.paired import LEAST_GROUPS, grouping
-from evals.statistics.rules import DEFAULT, MUST_REPEATS, Rules
+from evals.statistics.rules import DEFAULT, LEAST_REPEATS, MUST_REPEATS, Rules
 from evals.statistics.simulation import (
-    LEAST_REPEATS,
     CaseRepeats,
     Comparisons,
     Model,

@@ -13,6 +13,10 @@ passes and six failures in a row, most probable for a case that passes one time 
 """
 
 
+LEAST_REPEATS: Final = 2
+"""A single repeat does not show whether a case flips."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The limits of the verdict. Points are percentage points of the pass rate."""

@@ -16,10 +16,7 @@ from evals.statistics.data import Outcome, score_lost
 from evals.statistics.distributions import Bools, Floats, Ints
 from evals.statistics.findings import ROUNDING
 from evals.statistics.paired import LEAST_GROUPS, Grouping, grouping
-from evals.statistics.rules import MUST_REPEATS, Rules
-
-LEAST_REPEATS: Final = 2
-"""A single repeat does not show whether a case flips."""
+from evals.statistics.rules import LEAST_REPEATS, MUST_REPEATS, Rules
 
 MOST_PRIOR: Final = 50.0
 """Largest weight of the prior, in repeats, for cases that are all alike."""

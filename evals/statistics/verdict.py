@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from evals.statistics import findings
 from evals.statistics.by_tag import TagResult
-from evals.statistics.comparison import Comparison
+from evals.statistics.comparison import Comparison, comparison_of_halves
 from evals.statistics.data import CaseOutcomes, Outcome, pass_mean
 from evals.statistics.intervals import Interval, wilson
 from evals.statistics.rules import DEFAULT, MUST_REPEATS, Rules
@@ -239,6 +239,7 @@ def _ids(cases: Sequence[CaseOutcomes], chosen: Callable[[CaseOutcomes], bool]) 
 def alone(
     cases: Sequence[CaseOutcomes],
     *,
+    judged: bool,
     floor: float,
     unscored: int,
     total: int,
@@ -247,15 +248,18 @@ def alone(
 ) -> Verdict:
     """Return the verdict on a candidate without a baseline: only its floor decides.
 
-    The arguments are those of `decide`. `baseline` of the cases is ignored.
+    The arguments are those of `decide`. `baseline` of the cases is ignored. The smallest drop is
+    that of a comparison with as many repeats of a baseline that varies as much.
     """
     scored = [each for each in cases if each.candidate]
     candidate = _arm([each.candidate for each in scored])
     share = min(1.0, unscored / total) if total else 0.0
     blocking = [*blocked, *findings.unscored(share, rules)]
+    drop = comparison_of_halves(scored, judged=judged).smallest_drop(rules) if scored else None
     if len(scored) < rules.least_cases:
         blocking.append(
             f"The suite has {len(scored)} cases. Evidence needs at least {rules.least_cases}."
+            f" {findings.unseen(drop, rules)}"
         )
     regressed = [*findings.below_floor(candidate.rate, floor)] if candidate else []
     return Verdict(
@@ -275,7 +279,7 @@ def alone(
         churning=_ids(scored, lambda each: _churns(each.candidate)),
         suspicious=False,
         only_below_floor=bool(regressed),
-        smallest_drop_points=None,
+        smallest_drop_points=drop,
         tags=(),
         cases=len(scored),
         groups=len({each.group for each in scored}),

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from evals.harness import conclude
+from evals.report.words import smallest_drop
 from evals.statistics.comparison import MCNEMAR, PAIRED_T
 from evals.statistics.data import CaseOutcomes, Outcome
-from evals.statistics.verdict import Decision, decide, suspects
+from evals.statistics.verdict import Decision, Verdict, alone, decide, suspects
 from tests.unit.evals.made import case, decided, singles, suite
 
 PASS, REGRESSION, NOT_COMPARABLE = Decision.PASS, Decision.REGRESSION, Decision.NOT_COMPARABLE
@@ -224,3 +226,36 @@ def test_tags_are_corrected_and_never_decide() -> None:
 def test_impossible_arguments_are_refused(floor: float, unscored: int, total: int) -> None:
     with pytest.raises(ValueError, match=r"floor|impossible"):
         decided(singles(), floor=floor, unscored=unscored, total=total)
+
+
+def alone_on(cases: int, marks: str, *flaky: str) -> Verdict:
+    """The verdict without a baseline on cases with these repeats."""
+    each = [*flaky, *[marks] * (cases - len(flaky))]
+    found = [case(str(number), "", candidate) for number, candidate in enumerate(each)]
+    total = sum(map(len, each))
+    return alone(found, judged=False, floor=0.5, unscored=0, total=total)
+
+
+def test_a_small_suite_without_a_baseline_says_what_it_cannot_see() -> None:
+    ten = alone_on(10, "+")
+    drop = ten.smallest_drop_points
+    assert ten.decision is NOT_COMPARABLE
+    assert drop is not None
+    assert drop > 50
+    assert f"It cannot show a drop below {drop:.0f} points with 90% power." in ten.reasons[0]
+    assert (smallest_drop(conclude.as_json(ten)) or "").startswith("at least ")
+    assert "any drop" in alone_on(1, "+").reasons[0]
+
+
+def test_the_smallest_drop_without_a_baseline_is_that_of_a_comparison_with_itself() -> None:
+    steady = alone_on(100, "++++").smallest_drop_points
+    noisy = alone_on(100, "++++", *["++--", "--++"] * 20).smallest_drop_points
+    assert steady is not None
+    assert noisy is not None
+    assert steady == decided(suite({("+", "+"): 100})).smallest_drop_points
+    assert noisy > steady
+    compared = suite({("+", "+"): 60}) + [
+        case(f"f{number}", *arms)
+        for number, arms in enumerate([("++++", "----"), ("----", "++++")] * 20)
+    ]
+    assert noisy < (decided(compared).smallest_drop_points or 0), "means over repeats vary less"
