@@ -62,6 +62,8 @@ def lines(
         )
     if gate := verdict.get("gate"):
         yield f"The gate {gate['badge']}"
+    elif "gate" in verdict:
+        yield f"The gate's error rates are not known: {words.NO_GATE}"
     if run.provider == "sandbox":
         yield words.SANDBOX
 

@@ -15,6 +15,10 @@ SANDBOX: Final = (
     " of a prompt."
 )
 
+NO_GATE: Final = (
+    "no case has two scored repeats, and a single repeat does not show how much answers vary"
+)
+
 ITSELF: Final = "itself"
 
 ALPHA: Final = 0.05

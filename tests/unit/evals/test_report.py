@@ -350,6 +350,14 @@ def test_the_summary_of_two_runs_has_no_gate_and_no_plain_answer() -> None:
     assert "plain" not in text
 
 
+def test_a_run_with_one_repeat_says_why_the_gate_has_no_error_rates() -> None:
+    run = a_run(case("one"), verdict=a_verdict(gate=None))
+    assert run.verdict is not None
+    assert words.NO_GATE in "\n".join(lines(run, run.verdict, spent_micro=0))
+    assert words.NO_GATE in page.html(run, [])
+    assert words.NO_GATE not in page.html(a_run(case("one")), [])
+
+
 def test_an_unfinished_run_has_a_page_without_a_verdict() -> None:
     run = a_run(case("one"), state="stopped", verdict=None, ended_at=None, note="No room.")
     waiting = Sample(run=run, arm="candidate", case="one", repeat=2)
