@@ -136,8 +136,8 @@ def _with_repeats(wanted: plan.Wanted, *, reuse: bool) -> plan.Wanted:
             f"  {words.count(rates.repeats, 'repeat')}, about {costs.dollars(price)}:"
             f" {power.badge(rates)}{mark}"
         )
-    if not choice.is_enough:
-        print("  More repeats do not help: the suite needs more independent cases.")
+    number = words.count(choice.repeats, "repeat")
+    print(f"  {wanted.feature.slug}: {number} for each case. {choice.why}")
     return chosen
 
 

@@ -16,6 +16,8 @@ UNKNOWN: Final = 3
 """Repeats while no run has shown how much answers vary. They find a drop of 15 points in nearly all
 suites of 100 cases."""
 
+_USUAL: Final = f"{UNKNOWN} repeats find a drop of 15 points in most suites of 100 cases."
+
 ROUNDS: Final = 500
 """Rounds of simulation for each number of repeats: the power is exact to about 2 points."""
 
@@ -25,25 +27,31 @@ class Choice:
     """The number of repeats, and why."""
 
     repeats: int
+    why: str
+    """A sentence."""
     rates: tuple[power.ErrorRates, ...] = ()
     """The error rates of each number. Empty: no earlier run has repeats of these cases."""
-    is_enough: bool = True
-    """Whether the wanted power is reached."""
 
 
 def choose(feature: Feature, suite: Suite) -> Choice:
     """Return the smallest number of repeats with the wanted power for this suite."""
     earlier = _newest(feature, suite)
     if earlier is None:
-        return Choice(UNKNOWN)
+        return Choice(UNKNOWN, f"No earlier run has repeats of these cases. {_USUAL}")
     stored = power.stored_repeats(conclude.outcomes(earlier), arm="candidate")
     try:
         found, rates = power.repeats_for(stored, judged=bool(earlier.judge), rounds=ROUNDS)
     except ValueError:
-        return Choice(UNKNOWN)
+        return Choice(UNKNOWN, f"The run {earlier.pk} has no case with two scores. {_USUAL}")
+    target = f"{DEFAULT.target_drop_points:g} points"
     if all(each.regressions(DEFAULT.target_drop_points) is None for each in rates):
-        return Choice(UNKNOWN)  # fewer cases pass than the drop would take
-    return Choice(found or max(power.REPEATS), rates, is_enough=found is not None)
+        return Choice(UNKNOWN, f"Fewer cases pass than a drop of {target} takes. {_USUAL}")
+    if found is None:
+        most = max(power.REPEATS)
+        more = "The suite needs more independent cases."
+        return Choice(most, f"{most} repeats do not find a drop of {target}. {more}", rates)
+    aim = f"a drop of {target} with {DEFAULT.wanted_power:.0%} power"
+    return Choice(found, f"The fewest that find {aim}, by the run {earlier.pk}.", rates)
 
 
 def _newest(feature: Feature, suite: Suite) -> Run | None:

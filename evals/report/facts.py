@@ -47,7 +47,11 @@ def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         remark = "" if flaky[1] is None else f", {words.percent(flaky[1])} in the baseline"
         yield "Flaky cases", words.percent(flaky[0]), f"in the candidate{remark}"
     if (flips := verdict.get("flips")) is not None:
-        yield "Verdict flips", words.percent(flips), "to a regression, of random splits (aim: at most 5%)"
+        yield (
+            "Verdict flips",
+            words.percent(flips),
+            "to a regression, of random splits (aim: at most 5%)",
+        )
     if "gate" in verdict and not verdict["gate"]:
         yield "The gate's error rates", "not known", words.NO_GATE
     yield (

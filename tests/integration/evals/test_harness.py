@@ -263,11 +263,33 @@ def test_repeats_are_chosen_by_how_much_answers_varied(planned: Plan, tmp_path: 
     feature = registry.get("triage")
     run = planned(repeats=2)
     suite = suites.load(feature, path=tmp_path / "cases.jsonl")
-    assert repeats.choose(feature, suite) == repeats.Choice(repeats.UNKNOWN)
+    assert "No earlier run" in repeats.choose(feature, suite).why
     conclude.conclude(driven(run))
     choice = repeats.choose(feature, suite)
     assert [rates.repeats for rates in choice.rates] == [1, 2, 3, 5]
-    assert (choice.repeats, choice.is_enough) == (5, False), "four cases show no drop of 15 points"
+    assert choice.repeats == 5, "four cases show no drop of 15 points"
+    assert "more independent cases" in choice.why
+
+
+@pytest.mark.parametrize(("flaky", "chosen"), [(0, 1), (60, 3)])
+def test_the_chosen_repeats_are_those_that_the_answers_need(
+    planned: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str], flaky: int, chosen: int
+) -> None:
+    cases = [{**CASES[0], "id": f"timer-{n}"} for n in range(100)]
+    run = planned(cases=cases, repeats=2)
+    run.samples.update(state="scored", passed=True, score=1.0)
+    run.samples.filter(repeat=2, case__in=[f"timer-{n}" for n in range(flaky)]).update(
+        passed=False, score=0.0
+    )
+    conclude.conclude(run)
+    feature = registry.get("triage")
+    suite = suites.load(feature, path=tmp_path / "cases.jsonl")
+    wanted = plan.Wanted(feature, "v1", None, repeats.UNKNOWN, DOLLAR, suite)
+    assert cli._with_repeats(wanted, reuse=True).repeats == chosen
+    shown = capsys.readouterr().out
+    number = "1 repeat" if chosen == 1 else f"{chosen} repeats"
+    assert f"triage: {number} for each case. The fewest that find a drop of 15 points" in shown
+    assert str(run.pk) in shown
 
 
 def test_an_identical_baseline_of_today_is_taken(planned: Plan) -> None:
