@@ -46,14 +46,7 @@ def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if flaky[0] is not None:
         remark = "" if flaky[1] is None else f", {words.percent(flaky[1])} in the baseline"
         yield "Flaky cases", words.percent(flaky[0]), f"in the candidate{remark}"
-    if (flips := verdict.get("flips")) is not None:
-        yield (
-            "Verdict flips",
-            words.percent(flips),
-            "to a regression, of random splits (aim: at most 5%)",
-        )
-    if "gate" in verdict and not verdict["gate"]:
-        yield "The gate's error rates", "not known", words.NO_GATE
+    yield from _of_gate(verdict)
     yield (
         "Evidence",
         words.count(verdict["cases"], "case"),
@@ -64,3 +57,11 @@ def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "Above the plain answer", f"{words.points(ahead)} points", remark
     if verdict["unscored_share"]:
         yield "Unscored", words.percent(verdict["unscored_share"]), "of repeats"
+
+
+def _of_gate(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    if (flips := verdict.get("flips")) is not None:
+        remark = "to a regression, of random splits (aim: at most 5%)"
+        yield "Verdict flips", words.percent(flips), remark
+    if "gate" in verdict and not verdict["gate"]:
+        yield "The gate's error rates", "not known", words.NO_GATE

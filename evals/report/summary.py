@@ -50,20 +50,7 @@ def lines(
         f"Spent: {costs.dollars(spent_micro)} (estimated {costs.dollars(run.estimate_micro)},"
         f" at most {costs.dollars(run.cap_micro)})"
     )
-    if (flips := verdict.get("flips")) is not None:
-        yield (
-            f"The verdict flips to a regression in {flips:.1%} of random splits of these repeats"
-            " (aim: at most 5.0%)"
-        )
-    elif run.kind == Run.Kind.SAME and "flips" in verdict:
-        yield (
-            f"How often the verdict flips is not known: {DEFAULT.least_cases} cases with two"
-            " repeats are needed"
-        )
-    if gate := verdict.get("gate"):
-        yield f"The gate {gate['badge']}"
-    elif "gate" in verdict:
-        yield f"The gate's error rates are not known: {words.NO_GATE}"
+    yield from _gate(run, verdict)
     if run.provider == "sandbox":
         yield words.SANDBOX
 
@@ -97,3 +84,20 @@ def _comparison(verdict: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_tested(verdict: Mapping[str, Any]) -> bool:
     return verdict["test"] is not None and verdict["p"] is not None
+
+
+def _gate(run: Run, verdict: Mapping[str, Any]) -> Iterator[str]:
+    if (flips := verdict.get("flips")) is not None:
+        yield (
+            f"The verdict flips to a regression in {flips:.1%} of random splits of these repeats"
+            " (aim: at most 5.0%)"
+        )
+    elif run.kind == Run.Kind.SAME and "flips" in verdict:
+        yield (
+            f"How often the verdict flips is not known: {DEFAULT.least_cases} cases with two"
+            " repeats are needed"
+        )
+    if gate := verdict.get("gate"):
+        yield f"The gate {gate['badge']}"
+    elif "gate" in verdict:
+        yield f"The gate's error rates are not known: {words.NO_GATE}"
