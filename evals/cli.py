@@ -160,9 +160,16 @@ def _started(all_wanted: Sequence[plan.Wanted], options: argparse.Namespace) -> 
     with transaction.atomic():
         runs = [plan.start(wanted, reuse=reuse) for wanted in all_wanted]
     for run in runs:
-        to_do = run.samples.filter(state=Sample.State.PENDING).exclude(arm=plan.PLAIN).count()
-        print(f"{run.feature}: {words.count(to_do, 'call')} to make. Run {run.pk}", flush=True)
+        print(f"{run.feature}: {_calls_to_make(run)}. Run {run.pk}", flush=True)
     return runs
+
+
+def _calls_to_make(run: Run) -> str:
+    pending = run.samples.filter(state=Sample.State.PENDING)
+    answers = pending.exclude(arm=plan.PLAIN).count()
+    judgements = pending.count() if run.judge else 0  # plain answers too
+    by_judge = f", {judgements:,} of them by the judge" if judgements else ""
+    return f"{words.count(answers + judgements, 'call')} to make{by_judge}"
 
 
 def _agreed() -> bool:

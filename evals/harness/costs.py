@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from typing import Final
-
-from django.db.models import Avg
+from typing import Final, Literal
+from uuid import UUID
 
 from aifeature import money, prompts, registry
+from aifeature.services import evaluations
 from aifeature.spec import Feature
 from evals.models import Run, Sample
 from workers.inference import pricing
 
 OUTPUT_SHARE: Final = 0.4
 """Share of `max_tokens` that an answer usually has, while no run has shown it."""
+
+LATEST: Final = 1_000
+"""Jobs from which the mean cost of a call is taken."""
 
 
 def dollars(micro: int) -> str:
@@ -26,19 +29,21 @@ def dollars(micro: int) -> str:
 def estimate_micro(run: Run, feature: Feature, samples: Sequence[Sample]) -> int:
     """Return the micro-dollars that these samples will probably cost, with their judgements.
 
-    By the mean cost of the feature's latest samples, or else by the length of prompt and input.
+    By the mean cost of the latest calls, those of the feature and those of its judge apart, or else
+    by the length of prompt and input.
     """
     counts = Counter(sample.arm for sample in samples)
     calls = sum(count for arm, count in counts.items() if arm in run.arms)
-    return round(calls * _mean_micro(run, feature) + _judging_micro(run, counts))
+    total = calls * _mean_micro(run, feature)
+    if run.judge:
+        total += sum(counts.values()) * _judging_micro(run)
+    return round(total)
 
 
 def _mean_micro(run: Run, feature: Feature) -> float:
-    known = Sample.objects.filter(
-        run__feature=feature.slug, run__provider=run.provider, cost_micro__gt=0, judge_job=None
-    )
-    if (mean := known.aggregate(mean=Avg("cost_micro"))["mean"]) is not None:
-        return float(mean)
+    known = evaluations.mean_micro(_latest(run, "job"))
+    if known is not None:
+        return known
     prompt = prompts.get(feature.slug, run.arms["candidate"]["version"])
     sizes = [
         sum(len(str(v).encode()) for v in case["input"].values()) for case in run.cases["cases"]
@@ -50,15 +55,26 @@ def _mean_micro(run: Run, feature: Feature) -> float:
     )
 
 
-def _judging_micro(run: Run, counts: Counter[str]) -> float:
-    if not run.judge:
-        return 0.0
+def _judging_micro(run: Run) -> float:
+    known = evaluations.mean_micro(_latest(run, "judge_job"))
+    if known is not None:
+        return known
     judge = registry.get("judge")
     prompt = prompts.get("judge", judge.prompt_version)
     sizes = [len(str(case).encode()) for case in run.cases["cases"]]
     size = len(prompt.system.encode()) + sum(sizes) / len(sizes) + len(str(run.cases["about"]))
-    each = _price(judge.routes[0].models[0], size, prompt.parameters.max_tokens)
-    return sum(counts.values()) * each
+    return _price(judge.routes[0].models[0], size, prompt.parameters.max_tokens)
+
+
+def _latest(run: Run, job: Literal["job", "judge_job"]) -> Iterable[UUID]:
+    """Return the latest jobs of this kind that runs of the feature had with this provider."""
+    known = Sample.objects.filter(
+        run__feature=run.feature,
+        run__provider=run.provider,
+        state=Sample.State.SCORED,
+        **{f"{job}__isnull": False},
+    )
+    return known.order_by("-pk").values_list(job, flat=True)[:LATEST]
 
 
 def _price(model: str, prompt_bytes: float, max_tokens: int) -> float:

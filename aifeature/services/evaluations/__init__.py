@@ -1,10 +1,18 @@
 """Jobs of evaluations, which belong to no user: submit them, and read their ends and their spend.
 
-Public: `account`, `submit`, `ended`, `spent_micro`, `Ended`, `ACCOUNT`.
+Public: `account`, `submit`, `ended`, `spent_micro`, `mean_micro`, `Ended`, `ACCOUNT`.
 
 Size limit: 250 lines.
 """
 
-from aifeature.services.evaluations.jobs import ACCOUNT, Ended, account, ended, spent_micro, submit
+from aifeature.services.evaluations.jobs import (
+    ACCOUNT,
+    Ended,
+    account,
+    ended,
+    mean_micro,
+    spent_micro,
+    submit,
+)
 
-__all__ = ["ACCOUNT", "Ended", "account", "ended", "spent_micro", "submit"]
+__all__ = ["ACCOUNT", "Ended", "account", "ended", "mean_micro", "spent_micro", "submit"]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from django.contrib.auth import get_user_model
-from django.db.models import Case, Q, Sum, When
+from django.db.models import Case, Count, Q, Sum, When
 
 from aifeature import prompts, registry
 from aifeature.models import TERMINAL, Attempt, AttemptState, Job, Status, submission
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
 ACCOUNT: Final = "aifeature-evaluations"
 """The account that owns the jobs of evaluations. It cannot sign in."""
+
+
+_SPEND: Final = Case(
+    When(Q(state__in=[AttemptState.STARTED, AttemptState.UNKNOWN]), then="bound_micro"),
+    default="cost_micro",
+)
+"""The spend of a call; one under way, or of unknown outcome, counts at its bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +137,16 @@ def ended(jobs: Iterable[UUID]) -> list[Ended]:
 
 def spent_micro(jobs: Iterable[UUID]) -> int:
     """Return the spend of all calls of these jobs, in micro-dollars, open calls at their bound."""
-    unseen = Q(state__in=[AttemptState.STARTED, AttemptState.UNKNOWN])
-    spend = Case(When(unseen, then="bound_micro"), default="cost_micro")
-    found = Attempt.objects.filter(job__in=list(jobs)).aggregate(micro=Sum(spend))["micro"]
+    found = Attempt.objects.filter(job__in=list(jobs)).aggregate(micro=Sum(_SPEND))["micro"]
     return int(found or 0)
+
+
+def mean_micro(jobs: Iterable[UUID]) -> float | None:
+    """Return the mean spend in micro-dollars of those of these jobs that made a call, if any."""
+    found = Attempt.objects.filter(job__in=list(jobs)).aggregate(
+        micro=Sum(_SPEND), jobs=Count("job", distinct=True)
+    )
+    return found["micro"] / found["jobs"] if found["jobs"] else None
 
 
 def _ended(job: Job, calls: list[Attempt]) -> Ended:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db.models import Avg
 
 from aifeature import registry, suites
 from aifeature.models import Attempt, Job, Status
@@ -246,6 +247,20 @@ def test_an_invalid_judgement_is_made_again_and_the_output_stays(
     assert (again.state, again.job, again.output) == ("scored", sample.job, sample.output)
     assert again.cost_micro >= sample.cost_micro
     assert set(sample.attempts) < set(again.attempts)
+
+
+def test_an_estimate_counts_answers_and_judgements_once_each(judged: Plan) -> None:
+    first = judged(repeats=2)
+    assert cli._calls_to_make(first) == "5 calls to make, 3 of them by the judge"
+    run = driven(first)
+    spent = dict(Attempt.objects.values_list("feature").annotate(Avg("cost_micro")))
+    assert set(spent) == {"triage", "judge"}
+    assert min(spent.values()) > 0
+    second = judged(repeats=3)
+    assert second.estimate_micro == pytest.approx(3 * spent["triage"] + 4 * spent["judge"], abs=1)
+    run.samples.update(judge_job=None)
+    third = judged(repeats=3)
+    assert third.estimate_micro > 3 * spent["triage"], "without history by the length of the texts"
 
 
 def test_a_process_that_is_late_changes_no_score(planned: Plan) -> None:
