@@ -165,6 +165,11 @@ class Case(_Frozen):
     note: str = ""
     """Why the expectation is right."""
 
+    @property
+    def content(self) -> dict[str, Any]:
+        """Everything that can change a verdict, as JSON values."""
+        return self.model_dump(mode="json", exclude={"note", "tags"})
+
 
 Criterion = Annotated[str, StringConstraints(min_length=1, max_length=60)]
 Rubric = Annotated[str, StringConstraints(min_length=1, max_length=2_000)]
@@ -222,8 +227,9 @@ def load(feature: Feature, *, path: Path | None = None) -> Suite:
     if not cases:
         raise SuiteError(f"{path} has no case.")
     about = _about(path)
-    found = [case.model_dump(mode="json", exclude={"note", "tags"}) for case in cases]
-    canonical = json.dumps([found, about.criteria], sort_keys=True, separators=(",", ":"))
+    canonical = json.dumps(
+        [[case.content for case in cases], about.criteria], sort_keys=True, separators=(",", ":")
+    )
     return Suite(feature.slug, cases, about, hashlib.sha256(canonical.encode()).hexdigest())
 
 

@@ -146,6 +146,8 @@ def _started(all_wanted: Sequence[plan.Wanted], options: argparse.Namespace) -> 
     reuse = not options.no_reuse
     prices = [plan.price_micro(wanted, reuse=reuse) for wanted in all_wanted]
     for wanted, price in zip(all_wanted, prices, strict=True):
+        for sentence in plan.suite_changes(wanted.suite):
+            print(f"{wanted.feature.slug}: {sentence}")
         against = f" against {wanted.baseline}" if wanted.baseline else ""
         print(
             f"{wanted.feature.slug} {wanted.candidate}{against}:"

@@ -187,5 +187,6 @@ def incomparable(run: Run, baseline: Run) -> list[str]:
         for field, name in names.items()
         if getattr(run, field) != getattr(baseline, field)
     ]
+    found += plan.case_changes(plan.cases_of(baseline), plan.cases_of(run))
     open_runs = [each for each in (run, baseline) if each.state != Run.State.ENDED]
     return found + [f"The run {each.pk} has not ended." for each in open_runs]

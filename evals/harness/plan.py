@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -32,6 +32,12 @@ MUST_REPEATS: Final = 3
 
 REUSED_FOR: Final = timedelta(hours=24)
 """Age up to which the outputs of an identical baseline are taken instead of new calls."""
+
+MOST_NAMED: Final = 10
+"""Cases of one kind of change that are named. More are counted."""
+
+RUNS_READ: Final = 5
+"""Newest runs among which the last one of the same file of cases is found."""
 
 
 class PlanError(Exception):
@@ -160,6 +166,41 @@ def changes_since(run: Run) -> list[str]:
     return [
         f"The {what} is not that of the run {run.pk}." for what, is_so in changed.items() if is_so
     ]
+
+
+def case_changes(before: Iterable[Case], after: Iterable[Case]) -> list[str]:
+    """Return which cases have another content or no successor, by their ids, a sentence each."""
+    old = {case.id: case.content for case in before}
+    new = {case.id: case.content for case in after}
+    kinds = {
+        "Changed cases": [id_ for id_, content in old.items() if new.get(id_, content) != content],
+        "Cases that are gone": [id_ for id_ in old if id_ not in new],
+        "New cases": [id_ for id_ in new if id_ not in old],
+    }
+    return [f"{kind}: {_listed(ids)}." for kind, ids in kinds.items() if ids]
+
+
+def _listed(ids: Sequence[str]) -> str:
+    more = f" and {len(ids) - MOST_NAMED} more" if len(ids) > MOST_NAMED else ""
+    return f"{', '.join(ids[:MOST_NAMED])}{more}"
+
+
+def suite_changes(suite: Suite) -> list[str]:
+    """Return what changed in a suite since its newest run, a sentence each; mostly nothing.
+
+    A run of another file of cases, which shares no id, is not compared.
+    """
+    ids = {case.id for case in suite.cases}
+    for run in Run.objects.filter(feature=suite.slug).order_by("-created_at")[:RUNS_READ]:
+        if ids.isdisjoint(case["id"] for case in run.cases["cases"]):
+            continue
+        if run.suite_hash == suite.hash:
+            return []
+        return [
+            f"The suite is not that of the run {run.pk}, which no longer compares with it.",
+            *case_changes(cases_of(run), suite.cases),
+        ]
+    return []
 
 
 def cases_of(run: Run) -> tuple[Case, ...]:

@@ -348,6 +348,25 @@ def test_runs_of_different_suites_do_not_compare(planned: Plan) -> None:
     assert conclude.incomparable(one, one) == []
 
 
+def test_a_case_that_changed_under_its_id_is_named_and_pairs_with_nothing(
+    planned: Plan, tmp_path: Path
+) -> None:
+    before = planned()
+    other = {**CASES[1], "input": {"ticket": "The timer shows the time of another quiz."}}
+    noted = {**CASES[2], "note": "A note decides nothing."}
+    after = planned(cases=[CASES[0], other, noted, {**CASES[3], "id": "timer-new"}])
+    for run in (before, after):
+        conclude.conclude(driven(run))
+    changes = ["Changed cases: timer-1.", "Cases that are gone: timer-3.", "New cases: timer-new."]
+    assert conclude.incomparable(after, before) == ["They have different suites.", *changes]
+    assert cli.main(["compare", str(before.pk), str(after.pk)]) == cli.UNFINISHED
+    suite = suites.load(registry.get("triage"), path=tmp_path / "cases.jsonl")
+    assert plan.suite_changes(suite) == []
+    after.delete()
+    assert plan.suite_changes(suite)[1:] == changes
+    assert str(before.pk) in plan.suite_changes(suite)[0]
+
+
 def test_unscored_repeats_of_the_other_run_count_as_well(planned: Plan) -> None:
     one, other = driven(planned()), driven(planned())
     assert conclude.verdict(one, baseline=other).unscored_share == 0

@@ -60,6 +60,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[plan.Wanted]:
     monkeypatch.setattr(ready, "missing", lambda: "")
     monkeypatch.setattr(controls, "prompt_version", lambda _: "v1")
     monkeypatch.setattr(plan, "price_micro", lambda wanted, reuse: wanted.repeats * 1_000_000)
+    monkeypatch.setattr(plan, "suite_changes", lambda _: [])
     monkeypatch.setattr(plan, "start", start)
     monkeypatch.setattr("evals.cli.transaction.atomic", nullcontext)
     return found
