@@ -101,6 +101,9 @@ class Sample(models.Model):
     )
 
     model = models.CharField(max_length=80, blank=True, default="")
+    judge_model = models.CharField(
+        max_length=80, blank=True, default="", db_default="", help_text="That gave the judgement."
+    )
     cost_micro = models.BigIntegerField(default=0, help_text="Of all its calls, and the judge's.")
     latency_ms = models.IntegerField(null=True)
     attempts = models.JSONField(default=list, help_text="Ids of its calls in the ledger.")

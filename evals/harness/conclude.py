@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -84,27 +84,29 @@ def verdict(run: Run, *, baseline: Run | None = None) -> Verdict:
         floor=floor,
         unscored=unscored,
         total=total,
-        blocked=_other_models(run.samples.filter(arm=plan.CANDIDATE), Sample.objects.filter(other)),
+        blocked=[
+            *_other_models(run.samples.filter(arm=plan.CANDIDATE), Sample.objects.filter(other))
+        ],
     )
 
 
-def _other_models(candidate: QuerySet[Sample], baseline: QuerySet[Sample]) -> list[str]:
-    """Return that other models answered the arms, as a sentence; nothing if they did not.
+def _other_models(candidate: QuerySet[Sample], baseline: QuerySet[Sample]) -> Iterator[str]:
+    """Yield that other models answered or judged the arms, as a sentence each.
 
     A few answers of another model are usual: an invalid answer is repaired by a larger one.
     """
-    shares = [_models(candidate), _models(baseline)]
-    names = sorted({name for of in shares for name in of})
-    differing = sum(abs(shares[0].get(name, 0) - shares[1].get(name, 0)) for name in names) / 2
-    if not all(shares) or differing <= MOST_OTHER_MODELS:
-        return []
-    mix = [", ".join(f"{name} {share:.0%}" for name, share in of.items()) for of in shares]
-    return [f"Other models answered the candidate ({mix[0]}) than the baseline ({mix[1]})."]
+    for field, did in {"model": "answered", "judge_model": "judged"}.items():
+        shares = [_models(candidate, field), _models(baseline, field)]
+        names = sorted({name for of in shares for name in of})
+        differing = sum(abs(shares[0].get(name, 0) - shares[1].get(name, 0)) for name in names) / 2
+        if all(shares) and differing > MOST_OTHER_MODELS:
+            mix = [", ".join(f"{name} {share:.0%}" for name, share in of.items()) for of in shares]
+            yield f"Other models {did} the candidate ({mix[0]}) than the baseline ({mix[1]})."
 
 
-def _models(samples: QuerySet[Sample]) -> dict[str, float]:
-    """Return the share of each model among the answers."""
-    found = Counter(samples.exclude(model="").values_list("model", flat=True))
+def _models(samples: QuerySet[Sample], field: str) -> dict[str, float]:
+    """Return the share of each model in this field of the samples."""
+    found = Counter(samples.exclude(**{field: ""}).values_list(field, flat=True))
     return {name: count / found.total() for name, count in found.most_common()}
 
 

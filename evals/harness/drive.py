@@ -233,7 +233,8 @@ class Driver:
             _move(sample, **paid, **_unscored(problem))
             return
         scores = end.result["scores"]
-        _move(sample, **paid, judgement=scores, **self._combined(sample.parts, scores))
+        judged = {**paid, "judgement": scores, "judge_model": end.model}
+        _move(sample, **judged, **self._combined(sample.parts, scores))
 
     def _combined(
         self, parts: Sequence[Mapping[str, Any]], judgement: Sequence[Mapping[str, Any]] | None

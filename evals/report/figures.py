@@ -198,9 +198,14 @@ def costs(
             mean_micro=sum(paid) / len(paid) if paid else None,
             p50_ms=_quantile(times, 0.5),
             p95_ms=_quantile(times, 0.95),
-            models=tuple(sorted({sample.model for sample in own if sample.model})),
+            models=tuple(sorted(_models(own))),
             is_reused="taken_from" in arms.get(column.arm, {}),
         )
+
+
+def _models(samples: Iterable[Sample]) -> set[str]:
+    judges = {f"{sample.judge_model} (judge)" for sample in samples if sample.judge_model}
+    return judges | {sample.model for sample in samples if sample.model}
 
 
 def _quantile(ordered: Sequence[int], share: float) -> int | None:

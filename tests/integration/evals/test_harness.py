@@ -385,6 +385,17 @@ def test_arms_that_other_models_answered_do_not_compare(planned: Plan) -> None:
     assert found.reasons[0].startswith(reason)
 
 
+def test_arms_that_other_models_judged_do_not_compare(judged: Plan) -> None:
+    run = driven(judged(baseline="v1"))
+    models = run.samples.filter(arm=plan.CANDIDATE).values_list("judge_model", flat=True)
+    assert set(models) == {"claude-sonnet-5-5"}
+    assert "Other models" not in " ".join(conclude.verdict(run).reasons)
+    run.samples.filter(arm=plan.BASELINE).update(judge_model="claude-opus-5-5")
+    found = conclude.verdict(run)
+    assert found.decision == Decision.NOT_COMPARABLE
+    assert found.reasons[0].startswith("Other models judged the candidate (claude-sonnet-5-5 100%)")
+
+
 def test_a_feature_without_a_floor_does_not_pass_alone(planned: Plan) -> None:
     run = driven(planned())
     run.provider = "another"
