@@ -82,16 +82,19 @@ class RunAdmin(ReadOnlyAdmin):
             unscored=Count("pk", filter=Q(state=Sample.State.UNSCORED)),
             spent_micro=Sum("cost_micro"),
         )
-        rows: QuerySet[Run] = super().get_queryset(request)
-        return rows.annotate(so_far=Subquery(samples.annotate(so_far=so_far).values("so_far")))
+        rows: Any = super().get_queryset(request)
+        found: QuerySet[Run] = rows.with_driver().annotate(
+            so_far=Subquery(samples.annotate(so_far=so_far).values("so_far"))
+        )
+        return found
 
     @admin.display(description="versions")
     def compared(self, run: Run) -> str:
         return format_html('<span class="aif-nowrap">{}</span>', words.pair(run))
 
     @display(description="state", label=STATE_COLOURS)
-    def state_label(self, run: Run) -> Labelled:
-        return Labelled(run.state, run.get_state_display())
+    def state_label(self, run: Any) -> Labelled:
+        return _state(run)
 
     @admin.display(description="progress")
     def progress(self, run: Any) -> str:
@@ -165,6 +168,13 @@ class RunAdmin(ReadOnlyAdmin):
         return HttpResponse(text.encode(errors="replace"), headers={"Content-Security-Policy": own})
 
 
+def _state(run: Any) -> Labelled:
+    """Return the state of a run. One without a driver is labelled as a stopped one."""
+    if run.is_abandoned:
+        return Labelled(Run.State.STOPPED, "No driver")
+    return Labelled(run.state, run.get_state_display())
+
+
 def _spent_micro(run: Any) -> int:
     return run.so_far["spent_micro"] if run.so_far else 0
 
@@ -185,22 +195,24 @@ def _story(run: Any) -> dict[str, Any]:
     verdict: Mapping[str, Any] | None = run.verdict
     decision = verdict["decision"] if verdict else ""
     is_running = run.state == Run.State.RUNNING
+    colour, state = _state(run)
+    alone = words.abandoned(run) if run.is_abandoned else ""
     return {
         "title": f"{title_of(run.feature)}: {words.pair(run)}",
-        "state": run.get_state_display(),
-        "state_colour": STATE_COLOURS[run.state],
+        "state": state,
+        "state_colour": STATE_COLOURS[colour],
         "decision": decision,
         "decision_colour": DECISION_COLOURS.get(decision, ""),
         "headline": words.headline(run, verdict),
         "reasons": verdict["reasons"] if verdict else [],
         "sandbox": words.SANDBOX if run.provider == "sandbox" else "",
-        "note": run.note,
+        "note": f"{alone[0].upper()}{alone[1:]}." if alone else run.note,
         "outputs_deleted": words.outputs_deleted(run) if run.outputs_deleted_at else "",
         "report_url": reverse(f"admin:{_REPORT}", args=(run.pk,)),
         "progress": _progress(run),
         "as_of": f"{datetime.now(UTC):%H:%M:%S} UTC",
         "refresh_s": REFRESH_S if is_running else None,
-        "resume": "" if run.state == Run.State.ENDED else f"python -m evals run --resume {run.pk}",
+        "resume": "" if run.state == Run.State.ENDED else words.resume(run),
         "rates": list(_rates(run, verdict)) if verdict else [],
         "facts": list(facts.of_run(run, spent_micro=_spent_micro(run))),
         "gate": verdict["gate"]["badge"] if verdict and verdict.get("gate") else "",

@@ -272,11 +272,13 @@ def _rescore(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    runs = Run.objects.order_by("-created_at")
+    runs = Run.objects.with_driver().order_by("-created_at")
     if options.feature:
         runs = runs.filter(feature=options.feature)
     for run in runs[: options.most]:
         decision = run.verdict["decision"] if run.verdict else run.state
+        if run.is_abandoned:
+            decision = words.abandoned(run)
         versions = " against ".join(arm["version"] for arm in run.arms.values())
         when = f"{run.created_at:%Y-%m-%d %H:%M}"
         print(f"{run.pk}  {when}  {run.feature:<12} {versions:<16} {decision}")

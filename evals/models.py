@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
+from typing import Final
 
 from django.db import models
-from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models import ExpressionWrapper, Q
+from django.db.models.functions import Coalesce, Now
+
+ABANDONED_AFTER: Final = timedelta(seconds=60)
+"""Age of the last sign of life after which a running run has no driver."""
+
+
+class Runs(models.QuerySet["Run"]):
+    """Runs of evaluations."""
+
+    def with_driver(self) -> Runs:
+        """Add `is_abandoned`: whether no command has driven a running run for a minute."""
+        is_abandoned = Q(state=Run.State.RUNNING, last_seen__lt=Now() - ABANDONED_AFTER)
+        return self.alias(last_seen=Coalesce("driven_at", "created_at")).annotate(
+            is_abandoned=ExpressionWrapper(is_abandoned, output_field=models.BooleanField())
+        )
 
 
 class Run(models.Model):
@@ -45,11 +61,16 @@ class Run(models.Model):
     cap_micro = models.BigIntegerField(help_text="Micro-dollars that it may spend.")
 
     created_at = models.DateTimeField(db_default=Now())
+    driven_at = models.DateTimeField(
+        null=True, help_text="When a command last worked on it, by the clock of the database."
+    )
     ended_at = models.DateTimeField(null=True)
     outputs_deleted_at = models.DateTimeField(
         null=True, help_text="When its retention ended. Scores, verdict and costs stay."
     )
     verdict = models.JSONField(null=True)
+
+    objects = Runs.as_manager()
 
     class Meta:
         indexes = (models.Index(fields=["feature", "-created_at"], name="run_newest"),)

@@ -7,12 +7,14 @@ Two processes may drive one run; they do the same work.
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from django.db.models import Count, Q, Sum
+from django.db.models.functions import Now
 
 from aifeature import registry
 from aifeature.reasons import FailureCode
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 WINDOW: Final = 64
 """Most open jobs of a run. More would wait in the queue, and their deadlines would run on."""
+
+BEAT_S: Final = 5.0
+"""Seconds between two signs of life of a driver."""
 
 DEADLINE_S: Final = 3600.0
 """Seconds in which a job ends, with its time in the queue. Each call has the feature's limit."""
@@ -71,14 +76,22 @@ class Driver:
         self._cases: Mapping[str, Case] = {case.id: case for case in plan.cases_of(run)}
         self._about = plan.about(run)
         self._owner: User = evaluations.account()
+        self._beats_at = 0.0
 
     def step(self) -> Progress:
         """Do what can be done now, and return the progress."""
+        self._beat()
         self._read_ends()
         progress = self.progress()
         if self.run.state == Run.State.RUNNING and not progress.is_complete:
             self._submit(progress)
         return progress
+
+    def _beat(self) -> None:
+        """Store that this run is driven, every few seconds."""
+        if time.monotonic() >= self._beats_at:
+            Run.objects.filter(pk=self.run.pk).update(driven_at=Now())
+            self._beats_at = time.monotonic() + BEAT_S
 
     def progress(self) -> Progress:
         counts = self.run.samples.aggregate(
@@ -114,6 +127,7 @@ class Driver:
 
     def _start(self, sample: Sample) -> None:
         """Submit the job of a sample. One whose output is stored only lacks its judgement."""
+        self._beat()
         if sample.output is not None:
             self._score(sample)
             return
@@ -155,6 +169,7 @@ class Driver:
             end = ends.get(sample.judge_job or sample.job or UUID(int=0))
             if end is None:
                 continue
+            self._beat()  # each output may take the scorers some seconds
             paid = {
                 "cost_micro": sample.cost_micro + end.cost_micro,
                 "attempts": [*sample.attempts, *(str(attempt) for attempt in end.attempts)],

@@ -62,6 +62,17 @@ def outputs_deleted(run: Run) -> str:
     return f"The outputs of the run {run.pk} were deleted on {run.outputs_deleted_at:%-d %B %Y}."
 
 
+def resume(run: Run) -> str:
+    """Return the command that continues a run."""
+    return f"python -m evals run --resume {run.pk}"
+
+
+def abandoned(run: Run) -> str:
+    """Return a sentence about a running run that no command drives."""
+    since = run.driven_at or run.created_at
+    return f"no driver since {since:%Y-%m-%d %H:%M} UTC; continue with: {resume(run)}"
+
+
 def _baseline(run: Run, against: str | None) -> str | None:
     if against is None and run.kind == Run.Kind.SAME:
         return ITSELF

@@ -5,16 +5,19 @@ from __future__ import annotations
 import html
 import re
 import sys
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.db.models.functions import Now
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.html import strip_tags
 
-from evals import report
+from evals import cli, report
+from evals.harness.drive import Driver
 from evals.models import Run, Sample
 from tests.integration.admin.conftest import Staff
 from tests.unit.evals.test_report import HOSTILE, a_run, a_verdict, case, repeats
@@ -86,6 +89,25 @@ def test_the_page_of_a_run_under_way_is_loaded_again_and_names_the_command(page:
     assert "The budget is used up." in text
     assert f"--resume {run.pk}" in text
     assert 'hx-trigger="every' not in text
+
+
+def test_a_run_without_a_driver_is_told_from_one_under_way(
+    page: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = stored("pw", **UNDER_WAY)
+    Driver(run).step()
+    assert "No driver" not in page.get(address(run)).text
+    assert "Running" in rows_of(page)[0]
+    Run.objects.update(driven_at=Now() - timedelta(seconds=61))
+    run.refresh_from_db()
+    since = f"o driver since {run.driven_at:%Y-%m-%d %H:%M} UTC; continue with:"
+    command = f"python -m evals run --resume {run.pk}"
+    assert f"N{since} {command}." in page.get(address(run)).text
+    assert "No driver" in rows_of(page)[0]
+    assert cli.main(["list"]) == 0
+    assert f"n{since} {command}" in capsys.readouterr().out
+    Run.objects.update(state=Run.State.STOPPED)
+    assert "driver" not in page.get(address(run)).text
 
 
 def test_the_page_of_an_ended_run_shows_its_stored_verdict(page: Client) -> None:
