@@ -17,6 +17,9 @@ from aifeature.services.controls import GLOBAL
 LEAST_MICRO: Final = 1
 """Micro-dollars needed while there are no earlier calls: every call costs something."""
 
+EVALS: Final = "_evals"
+"""Key of the window that pays for evaluations, as `aif_payer` in the database returns it."""
+
 
 def check() -> Found:
     """Compare each cap of this day and month with its spend."""
@@ -31,6 +34,7 @@ def check() -> Found:
     shared = controls.global_caps()
     _update_alert(GLOBAL, "day", spent.get("", 0) + least, shared.everything, reached)
     _update_alert(GLOBAL, "month", spent.get("month", 0) + least, shared.month, reached)
+    _check_evaluations(spent.get(EVALS, 0), reached)
     if not reached:
         return Found(ok=True, result="No budget is used up.")
     return Found(ok=False, result=f"Used up: {', '.join(reached)}.")
@@ -38,16 +42,36 @@ def check() -> Found:
 
 def _update_alert(slug: str, period: str, needed: int, cap: int | None, reached: list[str]) -> None:
     """Open or close one alert. `needed` is the spend and a typical call's reservation."""
-    subject = f"{slug} {period}"
+    effect = (
+        f"Requests are refused until the next {period} in UTC. Raise the budget in admin to accept"
+        " them."
+    )
+    _update(f"{slug} {period}", slug, effect, needed, cap, reached)
+
+
+def _check_evaluations(spent: int, reached: list[str]) -> None:
+    """Open or close the alert of the budget of evaluations. Without spend none is used up."""
+    effect = (
+        f"Runs of evaluations stop until the next day in UTC (spend window `feature {EVALS}`)."
+        " Raise EVALS_DAILY_BUDGET_USD and restart the workers to resume them earlier."
+    )
+    needed = spent + _usual_bound_of_evaluations() if spent else 0
+    cap = controls.evals_caps().feature
+    _update(f"{EVALS} day", "evaluations", effect, needed, cap, reached)
+
+
+def _update(
+    subject: str, whose: str, effect: str, needed: int, cap: int | None, reached: list[str]
+) -> None:
     if cap is None or needed <= cap:
         alerts.end("budget_reached", subject)
         return
     reached.append(subject)
+    period = subject.rpartition(" ")[2]
     alerts.begin(
         "budget_reached",
         subject,
-        f"The {period}'s budget of {slug}, {cents(cap)}, has no room for a typical call. Requests"
-        f" are refused until the next {period} in UTC. Raise the budget in admin to accept them.",
+        f"The {period}'s budget of {whose}, {cents(cap)}, has no room for a typical call. {effect}",
         {"needed_micro": needed, "cap_micro": cap},
     )
 
@@ -77,3 +101,18 @@ def _usual_bounds() -> dict[str, int]:
              GROUP BY t.feature"""  # noqa: S608 (a constant)
         )
         return dict(cursor.fetchall())
+
+
+def _usual_bound_of_evaluations() -> int:
+    """Return the mean reservation of the latest calls of evaluations today in micro-dollars."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT avg(t.bound_micro)::bigint
+              FROM (SELECT a.bound_micro FROM aifeature_attempt a
+                     WHERE NOT ({OF_USERS})
+                       AND a.started_at >= date_trunc('day', statement_timestamp(), 'UTC')
+                     ORDER BY a.started_at DESC LIMIT 500) AS t"""  # noqa: S608 (a constant)
+        )
+        (bound,) = cursor.fetchone()
+        return bound or LEAST_MICRO

@@ -99,3 +99,25 @@ def test_a_site_without_features_has_global_caps(
 def test_a_month_without_a_budget_is_alerted_before_the_first_call() -> None:
     FeatureControl.objects.create(feature=GLOBAL, monthly_budget_usd=0)
     assert reached() == [f"{GLOBAL} month"]
+
+
+def test_a_used_up_budget_of_evaluations_is_alerted_and_ends_by_itself(
+    make_job: MakeJob, settings: Any
+) -> None:
+    settings.AIFEATURE = {**settings.AIFEATURE, "EVALS_DAILY_BUDGET_USD": 1}
+    begin(claim(make_job(origin="eval")), bound=1000)
+    SpendWindow.objects.all().delete()
+    evaluated = {"scope": "feature", "key": "_evals"}
+    SpendWindow.objects.create(**evaluated, day=datetime.now(UTC).date(), spent_micro=USD - 1000)
+    assert reached() == []
+    SpendWindow.objects.filter(**evaluated).update(spent_micro=USD - 999)
+    assert reached() == ["_evals day"]
+    summary = Alert.objects.get(closed_at=None).summary
+    for part in ("of evaluations, $1.00", "`feature _evals`", "next day in UTC", "EVALS_DAILY_BUD"):
+        assert part in summary
+    settings.AIFEATURE = {**settings.AIFEATURE, "EVALS_DAILY_BUDGET_USD": 2}
+    assert reached() == []
+    settings.AIFEATURE = {**settings.AIFEATURE, "EVALS_DAILY_BUDGET_USD": 0}
+    assert reached() == ["_evals day"]
+    SpendWindow.objects.all().delete()
+    assert reached() == [], "the next day, or a system that evaluates nothing"
