@@ -24,7 +24,7 @@ from aifeature.spec import Feature
 from aifeature.suites import Case
 from evals.harness import costs, plan
 from evals.models import Run, Sample
-from evals.scoring import ScorerError, judging, score
+from evals.scoring import ScorerError, judging, plain, score
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -203,12 +203,10 @@ class Driver:
 
     def _answer_plain(self, sample: Sample) -> None:
         """Score a plain answer, which needs no call."""
-        value = self.feature.input_model.model_validate(self._cases[sample.case].input)
         try:
-            assert self.feature.plain is not None  # noqa: S101 (the plan checked it)
-            output = self.feature.plain(value).model_dump(mode="json")
-        except Exception as error:  # noqa: BLE001 (the code of a feature may raise anything)
-            _move(sample, **_unscored(f"plain raised {type(error).__name__}."))
+            output = plain(self.feature, self._cases[sample.case].input)
+        except ScorerError as error:
+            _move(sample, **_unscored(f"{error}."))
         else:
             self._score(sample, output=output, latency_ms=0)
 

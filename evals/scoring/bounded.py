@@ -1,4 +1,4 @@
-"""Scores outputs in another process, which is ended if a scorer hangs.
+"""Scores outputs, and makes plain answers, in another process, which is ended if one hangs.
 
 docs/decisions/function-processes.md explains why a thread is not enough.
 """
@@ -23,7 +23,7 @@ from aifeature.suites import Case
 from evals.scoring.scorers import Part, ScorerError
 
 LIMIT_S: Final = 5.0
-"""Seconds in which all scorers of one output end."""
+"""Seconds in which all scorers of one output end, or a plain answer is made."""
 
 START_S: Final = 60.0
 """Seconds in which the process loads all features. It takes one, on an idle machine."""
@@ -34,11 +34,25 @@ _LOCK = threading.Lock()
 def score(feature: Feature, case: Case, output: dict[str, Any]) -> list[Part]:
     """Return what `scorers.score` returns. Raises ScorerError, also if a scorer hangs."""
     wanted = {"slug": feature.slug, "case": case.model_dump(mode="json"), "output": output}
+    return [Part(**part) for part in _reply(wanted, "its scorers")["parts"]]
+
+
+def plain(feature: Feature, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the plain answer to an input, as users get it. Raises ScorerError, also if it hangs.
+
+    The feature has a function `plain`.
+    """
+    wanted = {"slug": feature.slug, "plain": json.dumps(given)}
+    found: dict[str, Any] = json.loads(_reply(wanted, "its function plain")["plain"])
+    return found
+
+
+def _reply(wanted: dict[str, Any], what: str) -> dict[str, Any]:
     with _LOCK:
-        reply = _PROCESS.reply(json.dumps({**wanted, "limit_s": LIMIT_S}).encode() + b"\n")
+        reply = _PROCESS.reply(json.dumps({**wanted, "limit_s": LIMIT_S}).encode() + b"\n", what)
     if "problem" in reply:
         raise ScorerError(reply["problem"])
-    return [Part(**part) for part in reply["parts"]]
+    return reply
 
 
 class _Process:
@@ -48,8 +62,8 @@ class _Process:
         self._child: subprocess.Popen[bytes] | None = None
         self._connection: socket.socket | None = None
 
-    def reply(self, request: bytes) -> dict[str, Any]:
-        """Return the reply to a request. Raises ScorerError if there is none."""
+    def reply(self, request: bytes, what: str) -> dict[str, Any]:
+        """Return the reply to a request for `what`. Raises ScorerError if there is none."""
         connection = self._connection or self._started()
         # Its own alarm ends it earlier, unless it is paused or a scorer removed the alarm.
         connection.settimeout(2 * LIMIT_S)
@@ -57,8 +71,10 @@ class _Process:
         if not line:
             code = self.end()
             if code in {-signal.SIGALRM, -signal.SIGKILL}:
-                raise ScorerError(f"its scorers take longer than {LIMIT_S:g} s, or were killed")
-            raise ScorerError(f"a scorer ended its process with code {code}")
+                raise ScorerError(
+                    f"{what} took longer than {LIMIT_S:g} s, or the process was killed"
+                )
+            raise ScorerError(f"{what} ended the process with code {code}")
         found: dict[str, Any] = json.loads(line)
         return found
 

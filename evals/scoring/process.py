@@ -1,4 +1,4 @@
-"""The process of the scorers: scores each output that comes through its socket.
+"""The process of the scorers: scores each output, and answers each input, from its socket.
 
 An alarm of the kernel ends it if an output takes too long. That also stops a regular expression,
 which holds the interpreter, and works if the parent is gone.
@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aifeature import features, registry
+from aifeature.services.functions import function
 from aifeature.spec import Feature
 from aifeature.suites import Case
 from evals.scoring import scorers
@@ -38,14 +39,17 @@ def main(connection: socket.socket, folders: list[str]) -> None:
 def _reply(feature: Feature | None, request: Mapping[str, Any]) -> dict[str, Any]:
     if feature is None:
         return {"problem": f"the process of the scorers has loaded files without {request['slug']}"}
+    what = "plain" if "plain" in request else "a scorer"
     try:
+        if "plain" in request:
+            return {"plain": function.result_of(feature, "plain", request["plain"], "")}
         case = Case.model_validate(request["case"])
         parts = scorers.score(feature, case, request["output"])
         return {"parts": [part.as_json() for part in parts]}
     except scorers.ScorerError as error:
         return {"problem": str(error)}
     except BaseException as error:  # noqa: BLE001 (the code of a feature may raise anything)
-        return {"problem": f"a scorer of {feature.slug} raised {type(error).__name__}"}
+        return {"problem": f"{what} of {feature.slug} raised {type(error).__name__}"}
 
 
 if __name__ == "__main__":

@@ -43,6 +43,12 @@ def acts(_question: Question, _answer: Answer, act: str) -> Any:
     return "" if act == "passes" else act
 
 
+def plain(question: Question) -> Answer:
+    """Answer with the question, or do what it names."""
+    acts(question, Answer(answer=""), question.question)
+    return Answer(answer=question.question)
+
+
 FEATURE = Feature(
     slug="scored",
     title="Scored",
@@ -52,6 +58,7 @@ FEATURE = Feature(
     prompt_version="v1",
     routes=(Route(models=("claude-haiku-5-5",)),),
     sources=lambda: {name: Source(id=name, title=name, text="So.") for name in ("s-1", "s-2")},
+    plain=plain,
     suite=Suite(
         scorer=Scorer.KEYWORD,
         floors={"anthropic": 0.5, "sandbox": 0.5},

@@ -15,7 +15,7 @@ import pytest
 
 from aifeature import features
 from aifeature.suites import Case
-from evals.scoring import ScorerError, bounded, score, scorers
+from evals.scoring import ScorerError, bounded, plain, score, scorers
 from tests.unit.evals import scored
 
 SHORT_S = 0.2
@@ -82,10 +82,29 @@ def test_a_scorer_that_hangs_is_ended(
     before = pid(process)
     monkeypatch.setattr(bounded, "LIMIT_S", SHORT_S)
     began = time.monotonic()
-    with pytest.raises(ScorerError, match=r"^its scorers take longer than 0.2 s"):
+    with pytest.raises(ScorerError, match=r"^its scorers took longer than 0.2 s"):
         scored_by(process, answer, **expected)
     assert time.monotonic() - began < PATIENCE_S / 2
     assert not psutil.pid_exists(before)
+
+
+@pytest.mark.parametrize(
+    ("act", "problem"),
+    [
+        ("holds", r"its function plain took longer than 0\.2 s"),
+        ("exits", "its function plain ended the process with code 3"),
+        ("raises", "plain of scored raised KeyError"),
+    ],
+)
+def test_a_plain_answer_is_bounded_as_well(
+    process: bounded._Process, monkeypatch: pytest.MonkeyPatch, act: str, problem: str
+) -> None:
+    assert plain(scored.FEATURE, {"question": "So?"})["answer"] == "So?"
+    monkeypatch.setattr(bounded, "LIMIT_S", SHORT_S)
+    with pytest.raises(ScorerError, match=f"^{problem}"):
+        plain(scored.FEATURE, {"question": act})
+    monkeypatch.setattr(bounded, "LIMIT_S", PATIENCE_S)
+    assert scored_by(process, language="en") == [True, True]
 
 
 def test_a_process_that_is_paused_is_replaced(
@@ -94,7 +113,7 @@ def test_a_process_that_is_paused_is_replaced(
     scored_by(process, language="en")
     os.kill(pid(process), signal.SIGSTOP)
     monkeypatch.setattr(bounded, "LIMIT_S", SHORT_S)
-    with pytest.raises(ScorerError, match="take longer"):
+    with pytest.raises(ScorerError, match="took longer"):
         scored_by(process, language="en")
     monkeypatch.setattr(bounded, "LIMIT_S", PATIENCE_S)
     assert scored_by(process, language="en") == [True, True]
@@ -103,7 +122,7 @@ def test_a_process_that_is_paused_is_replaced(
 @pytest.mark.parametrize(
     ("act", "problem"),
     [
-        ("exits", "a scorer ended its process with code 3"),
+        ("exits", "its scorers ended the process with code 3"),
         ("raises", "acts of scored raised KeyError"),
         ("false", "acts of scored returned no text but bool"),
     ],
