@@ -19,7 +19,7 @@ from aifeature import prompts, registry, suites
 from aifeature.money import MICRO_PER_USD
 from aifeature.services import controls
 from aifeature.spec import Feature
-from evals import ready, report, suite_checks
+from evals import ready, report, resuming, suite_checks
 from evals.harness import conclude, costs, plan, repeats
 from evals.harness.drive import Driver, reopen
 from evals.models import Run, Sample
@@ -49,14 +49,11 @@ def main(arguments: Sequence[str]) -> int:
         print(error, file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
-        print("\nInterrupted. `list` shows the runs.", file=sys.stderr)
+        print(f"\nInterrupted. {resuming.sentence()}", file=sys.stderr)
         return UNFINISHED
     except Exception:  # noqa: BLE001 (1 would be a regression, and there is no verdict)
         traceback.print_exc()
-        print(
-            "There is no verdict. `list` shows the runs, `run --resume` continues one.",
-            file=sys.stderr,
-        )
+        print(f"There is no verdict. {resuming.sentence()}", file=sys.stderr)
         return UNFINISHED
     return code
 
@@ -192,8 +189,8 @@ def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep)
             if drivers:
                 sleep(POLL_S)
     except KeyboardInterrupt:
-        left = "; ".join(f"`run --resume {run.pk}`" for run in runs)
-        print(f"\nInterrupted. Jobs that were sent go on; {left} continues.", file=sys.stderr)
+        ids = [run.pk for run in runs]
+        print(f"\nInterrupted. {resuming.after_interrupt(*ids)}", file=sys.stderr)
         return UNFINISHED
     bar.end()
     return _worst([_ended(run) for run in runs])
@@ -214,7 +211,8 @@ def _is_under_way(driver: Driver, bar: Bar) -> bool:
 def _ended(run: Run) -> int:
     """Print the end of a run, and return its exit code."""
     if run.state == Run.State.STOPPED:
-        print(f"The run {run.pk} of {run.feature} has stopped: {run.note}", file=sys.stderr)
+        note = f"{run.note} {resuming.sentence(run.pk)}"
+        print(f"The run {run.pk} of {run.feature} has stopped: {note}", file=sys.stderr)
         return UNFINISHED
     found = conclude.conclude(run)
     _print(run, found, report.write(run))
@@ -260,7 +258,7 @@ def _report(options: argparse.Namespace) -> int:
 def _rescore(options: argparse.Namespace) -> int:
     run = _found(options.run)
     if run.state != Run.State.ENDED:
-        raise UsageError(f"The run {run.pk} has not ended. `run --resume {run.pk}` continues it.")
+        raise UsageError(f"The run {run.pk} has not ended. {resuming.sentence(run.pk)}")
     if run.outputs_deleted_at is not None:
         raise UsageError(f"{words.outputs_deleted(run)} Start a new run to score them.")
     Driver(run).rescore()

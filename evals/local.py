@@ -2,7 +2,8 @@
 
 `python -m evals.local [--live] COMMAND...` runs the command with the addresses in its environment.
 Only reports stay, in `.local/evals`, and no system that is running is touched. With `--live` the
-provider is the real one, with the key of the environment.
+provider is the real one, with the key of the environment. Then the database stays as well, in
+`.local/evals-live`: its outputs were paid for, and its spend of the day counts.
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from evals.resuming import RESUME
 from project.stack.children import PYTHON, Child, Launcher
 from project.stack.components import Component, django_components
-from project.stack.local_dir import CHECKOUT
+from project.stack.errors import AlreadyRunningError, StackError
+from project.stack.local_dir import CHECKOUT, LocalDir
 from project.stack.ports import HOST, take_port
+from project.stack.secrets import load_secrets
 from project.stack.signals import wait_until
 from project.stack.throwaway import running, stand_in_settings
 
@@ -43,6 +47,10 @@ FREE: Final = {
 
 LIVE: Final = "--live"
 REPORTS: Final = CHECKOUT / ".local" / "evals"
+DATA: Final = CHECKOUT / ".local" / "evals-live"
+"""The folder of the live system. `make clean` removes it."""
+
+RESUME_LIVE: Final = 'make evals-live ARGS="--resume {run}"'
 
 
 def why_not_live(environ: Mapping[str, str]) -> str:
@@ -86,7 +94,7 @@ class System:
         child = self.launcher.launch(component.name, component.argv, env=env, cwd=self.checkout)
         self.components[component.name], self.children[component.name] = component, child
         if not wait_until(component.ready, timeout_s=START_S, tick=child.check):
-            raise SystemExit(f"{component.name} is not ready after {START_S:.0f} s")
+            raise StackError(f"{component.name} is not ready after {START_S:.0f} s: {child.log}")
 
     def restart(self, name: str) -> None:
         """Stop a component and start it again, so that it loads changed files."""
@@ -101,14 +109,15 @@ class System:
 @contextmanager
 def system(*, live: bool = False, checkout: Path = CHECKOUT) -> Iterator[System]:
     """Run the system while the context lasts. `checkout` is the folder of its code."""
-    with running() as servers, ExitStack() as exits:
+    with running(durable=live, keep=DATA if live else None) as servers, ExitStack() as exits:
         port = exits.enter_context(take_port(SANDBOX_PORT))
         others = {**os.environ, **stand_in_settings()}
         env = {
             **{n: v for n, v in others.items() if not n.startswith("ANTHROPIC_")},
             **servers.env,
             **provider(os.environ, live=live, port=port),
-            **({} if live else FREE),
+            **(_kept() if live else FREE),
+            RESUME: RESUME_LIVE if live else "",
             "DJANGO_SETTINGS_MODULE": "project.settings",
         }
         _keep_reports(Path(env["LOCAL_DIR"]))
@@ -124,11 +133,17 @@ def system(*, live: bool = False, checkout: Path = CHECKOUT) -> Iterator[System]
         yield local
 
 
+def _kept() -> dict[str, str]:
+    """Return the variables of the live system that stay with its database."""
+    return {"SECRET_KEY": load_secrets(LocalDir(DATA)).secret_key}
+
+
 def _keep_reports(local: Path) -> None:
     """Let reports that go to this folder stay."""
     REPORTS.mkdir(parents=True, exist_ok=True)
     local.mkdir(parents=True, exist_ok=True)
-    (local / "evals").symlink_to(REPORTS)
+    if not (local / "evals").is_symlink():
+        (local / "evals").symlink_to(REPORTS)
 
 
 def _migrate(env: Mapping[str, str], checkout: Path) -> None:
@@ -141,7 +156,7 @@ def _migrate(env: Mapping[str, str], checkout: Path) -> None:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"the database could not be migrated:\n{done.stderr[-2000:]}")
+        raise StackError(f"the database could not be migrated:\n{done.stderr[-2000:]}")
 
 
 def main() -> int:
@@ -154,9 +169,26 @@ def main() -> int:
     if live and (problem := why_not_live(os.environ)):
         print(problem, file=sys.stderr)
         return 2
-    with system(live=live) as local:
-        print(f"Reports stay in {REPORTS}.", file=sys.stderr)
-        return subprocess.run(command, env=local.env, check=False).returncode
+    try:
+        with system(live=live) as local:
+            kept = f", and the database in {DATA}" if live else ""
+            print(f"Reports stay in {REPORTS}{kept}.", file=sys.stderr)
+            return _exit_code(command, local.env)
+    except AlreadyRunningError:
+        print("Another command of the live system runs here: wait for its end.", file=sys.stderr)
+    except StackError as error:
+        print(error, file=sys.stderr)
+    return 2  # 1 would be a regression
+
+
+def _exit_code(command: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run a command to its end. Ctrl-C reaches it too, and it ends by itself."""
+    with subprocess.Popen(command, env=env) as child:
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:
+                continue
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from evals import resuming
 from evals.harness import plan
 from evals.models import Run
 from evals.statistics.findings import p_value
@@ -64,7 +65,7 @@ def outputs_deleted(run: Run) -> str:
 
 def resume(run: Run) -> str:
     """Return the command that continues a run."""
-    return f"python -m evals run --resume {run.pk}"
+    return resuming.command(run.pk)
 
 
 def abandoned(run: Run) -> str:

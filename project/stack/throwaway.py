@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from project.stack import reaper
 from project.stack.children import Launcher
+from project.stack.instance import single_instance
+from project.stack.local_dir import LocalDir
 from project.stack.ports import take_port
 from project.stack.postgres import EmbeddedPostgres
 from project.stack.processes import reap
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 PORT = 6500
 """The first port for Valkey. It is far from the port of the local stack."""
+
+HURRY_S = 5.0
+"""Seconds that leftovers of killed servers get before SIGKILL."""
 
 
 def _no_tick() -> None:
@@ -75,18 +80,28 @@ def running(
     redis: bool = True,
     durable: bool = False,
     options: Mapping[str, str] | None = None,
+    keep: Path | None = None,
 ) -> Iterator[Servers]:
-    """Run the servers as `servers` does. Yield the means to restart them and to add processes."""
+    """Run the servers as `servers` does. Yield the means to restart them and to add processes.
+
+    `keep` is a folder instead of the temporary one. It stays, with the database in it. Make the
+    servers durable, then they survive a kill.
+
+    Raises:
+        AlreadyRunningError: other servers use the folder `keep`.
+    """
     with ExitStack() as exits:
-        root = Path(tempfile.mkdtemp(prefix="aif-")).resolve()
-        exits.callback(shutil.rmtree, root, ignore_errors=True)
-        if os.geteuid() == 0:
-            root.chmod(0o711)  # PostgreSQL's user passes through
-        for name in ("pids", "logs"):
-            (root / name).mkdir(mode=0o700)
-        launcher = Launcher(root / "pids", root / "logs", secrets.token_hex(8))
-        exits.callback(reap, root / "pids")  # processes that other code started here
-        exits.callback(reaper.start(launcher, root).stop)
+        root = (keep or Path(tempfile.mkdtemp(prefix="aif-"))).resolve()
+        if keep is None:
+            exits.callback(shutil.rmtree, root, ignore_errors=True)
+        local = LocalDir(root)
+        local.prepare()
+        if keep is not None:
+            exits.enter_context(single_instance(local))
+            reap(local.pids, grace_s=HURRY_S)
+        launcher = Launcher(local.pids, local.logs, secrets.token_hex(8))
+        exits.callback(reap, local.pids)  # processes that other code started here
+        exits.callback(reaper.start(launcher, *([] if keep else [root])).stop)
         found = {"LOCAL_DIR": str(root / "local")}
         valkey: EmbeddedValkey | None = None
         postgres: EmbeddedPostgres | None = None

@@ -10,6 +10,9 @@ from aifeature.services import controls
 from evals import cli, local, ready
 from evals.harness import plan
 from evals.models import Run
+from evals.resuming import RESUME
+from project.stack.errors import StackError
+from project.stack.local_dir import CHECKOUT
 
 KEY = "made-up-secret"
 REAL = {"ANTHROPIC_API_KEY": KEY}
@@ -46,6 +49,21 @@ def test_only_a_live_system_gets_the_key_and_the_address() -> None:
     sandbox = local.provider(environ, live=False, port=9)
     assert sandbox["ANTHROPIC_BASE_URL"] == "http://127.0.0.1:9"
     assert KEY not in sandbox.values()
+
+
+def test_only_the_live_system_keeps_its_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[dict[str, object]] = []
+
+    def running(**given: object) -> None:
+        found.append(given)
+        raise StackError("stop here")
+
+    monkeypatch.setattr(local, "running", running)
+    for live in (True, False):
+        with pytest.raises(StackError), local.system(live=live):
+            pass
+    assert found == [{"durable": True, "keep": local.DATA}, {"durable": False, "keep": None}]
+    assert local.DATA.parent == CHECKOUT / ".local", "`make clean` removes it"
 
 
 @pytest.fixture
@@ -104,3 +122,38 @@ def test_an_unknown_feature_ends_it_before_the_question(
     assert cli.main(["run", "judge", "--ask"]) == cli.WRONG
     assert "The feature judge has no suite" in capsys.readouterr().err
     assert started == []
+
+
+ENDS = "This system ends with its database"
+
+
+@pytest.mark.parametrize(
+    ("resume", "words"),
+    [
+        (None, ["Jobs that were sent go on. To resume: `python -m evals run --resume {run}`."]),
+        (local.RESUME_LIVE, ["workers end too", '`make evals-live ARGS="--resume {run}"`.']),
+        ("", [f"Interrupted. {ENDS}"]),
+    ],
+    ids=["a system that stays", "live", "throwaway"],
+)
+def test_after_an_interrupt_the_next_step_is_one_that_works(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    resume: str | None,
+    words: list[str],
+) -> None:
+    monkeypatch.delenv(RESUME, raising=False)
+    if resume is not None:
+        monkeypatch.setenv(RESUME, resume)
+
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "Driver", lambda run: run)
+    monkeypatch.setattr(cli, "_is_under_way", interrupted)
+    run = Run(feature="triage")
+    assert cli._driven([run]) == cli.UNFINISHED
+    shown = capsys.readouterr().err
+    for part in words:
+        assert part.format(run=run.pk) in shown
+    assert (str(run.pk) in shown) is (resume != "")
