@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.db import models
 from django.db.models import ExpressionWrapper, Q
@@ -17,7 +17,7 @@ ABANDONED_AFTER: Final = timedelta(seconds=60)
 class Runs(models.QuerySet["Run"]):
     """Runs of evaluations."""
 
-    def with_driver(self) -> Runs:
+    def with_driver(self) -> models.QuerySet[Any]:
         """Add `is_abandoned`: whether no command has driven a running run for a minute."""
         is_abandoned = Q(state=Run.State.RUNNING, last_seen__lt=Now() - ABANDONED_AFTER)
         return self.alias(last_seen=Coalesce("driven_at", "created_at")).annotate(

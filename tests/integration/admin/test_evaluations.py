@@ -91,7 +91,7 @@ def test_the_page_of_a_run_under_way_is_loaded_again_and_names_the_command(page:
     assert 'hx-trigger="every' not in text
 
 
-def test_a_run_without_a_driver_is_told_from_one_under_way(
+def test_a_run_without_a_driver_differs_from_one_under_way(
     page: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = stored("pw", **UNDER_WAY)

@@ -313,7 +313,7 @@ def test_a_prompt_below_its_floor_is_no_false_alarm() -> None:
     assert found.endswith("This verdict is a false alarm.")
 
 
-def test_the_rate_of_flips_says_what_it_counts() -> None:
+def test_the_rate_of_flips_names_what_it_counts() -> None:
     run = a_run(case("one"), kind="aa")
     known = "\n".join(lines(run, a_verdict(flips=0.031), spent_micro=0))
     assert "flips to a regression in 3.1% of random splits" in known
@@ -350,7 +350,7 @@ def test_the_summary_of_two_runs_has_no_gate_and_no_plain_answer() -> None:
     assert "plain" not in text
 
 
-def test_a_run_with_one_repeat_says_why_the_gate_has_no_error_rates() -> None:
+def test_a_run_with_one_repeat_names_why_the_gate_has_no_error_rates() -> None:
     run = a_run(case("one"), verdict=a_verdict(gate=None))
     assert run.verdict is not None
     assert words.NO_GATE in "\n".join(lines(run, run.verdict, spent_micro=0))

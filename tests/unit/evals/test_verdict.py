@@ -236,7 +236,7 @@ def alone_on(cases: int, marks: str, *flaky: str) -> Verdict:
     return alone(found, judged=False, floor=0.5, unscored=0, total=total)
 
 
-def test_a_small_suite_without_a_baseline_says_what_it_cannot_see() -> None:
+def test_a_small_suite_without_a_baseline_names_what_it_cannot_see() -> None:
     ten = alone_on(10, "+")
     drop = ten.smallest_drop_points
     assert ten.decision is NOT_COMPARABLE
