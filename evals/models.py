@@ -117,6 +117,11 @@ class Sample(models.Model):
     )
     passed = models.BooleanField(null=True)
     score = models.FloatField(null=True, help_text="0 to 1.")
+    repaired = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Its first answer was invalid, and was sent back with the error.",
+    )
     problem = models.TextField(
         blank=True, default="", help_text="Why there is no output, or no score."
     )

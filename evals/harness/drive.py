@@ -187,7 +187,12 @@ class Driver:
         self._stop("The budget of evaluations for the day is used up. Resume it tomorrow.")
 
     def _answered(self, sample: Sample, end: evaluations.Ended, paid: Mapping[str, Any]) -> None:
-        values = {**paid, "model": end.model, "latency_ms": end.latency_ms}
+        values = {
+            **paid,
+            "model": end.model,
+            "latency_ms": end.latency_ms,
+            "repaired": end.was_repaired,
+        }
         expected_hash = self.run.arms[_arm_of(sample)]["hash"]
         if end.attempts and end.prompt_hash != expected_hash:
             problem = "The worker's prompt is not the one of this run: it runs other code."

@@ -37,16 +37,13 @@ def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "Test", p_value(verdict["p"]), verdict["test"] or ""
     if (score := verdict["score_difference"]) is not None:
         yield "Mean score", f"{score:+.3f}", "candidate minus baseline, from 0 to 1"
+    if valid := words.first_answers(verdict):
+        yield "Valid first answers", valid, "a repair costs a second call"
     if drop := words.smallest_drop(verdict):
         yield "Smallest drop seen", drop, "with 90% power"
-    if verdict["must_broken"]:
-        broken = verdict["must_broken"]
+    if broken := verdict["must_broken"]:
         yield "Must cases broken", str(len(broken)), ", ".join(broken)
-    flaky = [verdict[arm]["churn"] if verdict[arm] else None for arm in COMPARED]
-    if flaky[0] is not None:
-        remark = "" if flaky[1] is None else f", {words.percent(flaky[1])} in the baseline"
-        yield "Flaky cases", words.percent(flaky[0]), f"in the candidate{remark}"
-    yield from _of_gate(verdict)
+    yield from _of_repeats(verdict)
     yield (
         "Evidence",
         words.count(verdict["cases"], "case"),
@@ -59,7 +56,12 @@ def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "Unscored", words.percent(verdict["unscored_share"]), "of repeats"
 
 
-def _of_gate(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _of_repeats(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield how much repeats of a case differ, and what follows for the gate."""
+    flaky = [verdict[arm]["churn"] if verdict[arm] else None for arm in COMPARED]
+    if flaky[0] is not None:
+        remark = "" if flaky[1] is None else f", {words.percent(flaky[1])} in the baseline"
+        yield "Flaky cases", words.percent(flaky[0]), f"in the candidate{remark}"
     if (flips := verdict.get("flips")) is not None:
         remark = "to a regression, of random splits (aim: at most 5%)"
         yield "Verdict flips", words.percent(flips), remark

@@ -33,6 +33,8 @@ def lines(
     yield from (f"  {reason}" for reason in verdict["reasons"])
     yield from _rates(run, verdict, against)
     yield from _comparison(verdict)
+    if valid := words.first_answers(verdict):
+        yield f"First answers that are valid: {valid}"
     if verdict["must_broken"]:
         yield f"Must cases broken: {', '.join(verdict['must_broken'])}"
     if churn := words.churn(verdict):

@@ -137,6 +137,19 @@ def smallest_drop(verdict: Mapping[str, Any]) -> str | None:
     return f"{'at least ' if is_bound else ''}{drop:.1f} points"
 
 
+def first_answers(verdict: Mapping[str, Any]) -> str:
+    """Return the share of valid first answers in each arm; empty if no answer was repaired.
+
+    Verdicts of earlier releases lack it.
+    """
+    arms = [verdict[arm] for arm in (plan.CANDIDATE, plan.BASELINE) if verdict[arm]]
+    shares = [arm.get("at_once", 1.0) for arm in arms]
+    if not shares or min(shares) == 1:
+        return ""
+    of_baseline = f" (baseline {percent(shares[1])})" if len(shares) > 1 else ""
+    return f"{percent(shares[0])}{of_baseline}"
+
+
 def churn(verdict: Mapping[str, Any]) -> str | None:
     """Return the share of cases with passes and failures in each arm; None without repeats."""
     known = [

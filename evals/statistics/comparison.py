@@ -9,7 +9,13 @@ from typing import Final
 import numpy as np
 
 from evals.statistics.by_tag import TagResult, by_tag
-from evals.statistics.data import CaseOutcomes, pass_mean, score_lost, score_mean
+from evals.statistics.data import (
+    CaseOutcomes,
+    at_once_mean,
+    pass_mean,
+    score_lost,
+    score_mean,
+)
 from evals.statistics.detectable import smallest_drop_points
 from evals.statistics.distributions import Floats
 from evals.statistics.intervals import Interval
@@ -33,7 +39,7 @@ def p_values(differences: Floats, groups: Grouping, *, single: bool) -> Floats:
     Args:
         differences: Candidate minus baseline of the means over repeats, as (rows, cases).
         groups: The group of each case.
-        single: Whether each arm has one repeat and no judge.
+        single: Whether the values of each arm are single passes.
     """
     if single and groups.single:
         return mcnemar(differences)
@@ -48,9 +54,13 @@ class Comparison:
     """Candidate minus baseline of the share of passes."""
     tested: Floats
     """The same of scores if a judge scores, and of passes otherwise."""
+    at_once: Floats
+    """The same of valid first answers."""
     groups: Grouping
     single: bool
-    """Whether each arm has one repeat and no judge."""
+    """Whether each arm has one repeat."""
+    judged: bool
+    """Whether a judge scores."""
     loss: float
     """The tested value that a case loses when it fails."""
 
@@ -63,8 +73,12 @@ class Comparison:
         return cls(
             passes=np.array(passes),
             tested=np.array(scores if judged else passes),
+            at_once=np.array(
+                [at_once_mean(each.candidate) - at_once_mean(each.baseline) for each in cases]
+            ),
             groups=grouping([each.group for each in cases]),
-            single=single and not judged,
+            single=single,
+            judged=judged,
             loss=score_lost(outcomes) if judged else 1.0,
         )
 
@@ -75,13 +89,25 @@ class Comparison:
 
     @property
     def test(self) -> str:
-        return MCNEMAR if self.single and self.groups.single else PAIRED_T
+        return MCNEMAR if self._is_single and self.groups.single else PAIRED_T
 
     @property
     def p(self) -> float | None:
         if self.groups.count < LEAST_GROUPS:
             return None
-        return float(p_values(self.tested, self.groups, single=self.single))
+        return float(p_values(self.tested, self.groups, single=self._is_single))
+
+    @property
+    def p_at_once(self) -> float | None:
+        """Return the p value of the valid first answers."""
+        if self.groups.count < LEAST_GROUPS:
+            return None
+        return float(p_values(self.at_once, self.groups, single=self.single))
+
+    @property
+    def _is_single(self) -> bool:
+        """Whether the tested values are single passes."""
+        return self.single and not self.judged
 
     def interval(self) -> Interval | None:
         """Return the interval at 95 % of `points`."""
@@ -103,7 +129,7 @@ class Comparison:
             [each.group for each in cases],
             self.passes,
             self.tested,
-            single=self.single,
+            single=self._is_single,
         )
 
 

@@ -13,6 +13,8 @@ class Outcome:
     passed: bool
     score: float
     """From 0 to 1. Without a judge it is 1.0 for a pass, and 0.0 otherwise."""
+    at_once: bool = True
+    """Whether the first answer was valid, so that no repair was paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class CaseOutcomes:
 def pass_mean(outcomes: tuple[Outcome, ...]) -> float:
     """Return the share of passes among at least one repeat of a case."""
     return sum(each.passed for each in outcomes) / len(outcomes)
+
+
+def at_once_mean(outcomes: tuple[Outcome, ...]) -> float:
+    """Return the share of valid first answers among at least one repeat of a case."""
+    return sum(each.at_once for each in outcomes) / len(outcomes)
 
 
 def score_mean(outcomes: tuple[Outcome, ...]) -> float:

@@ -54,6 +54,13 @@ def regressed(comparison: Comparison, rules: Rules) -> Iterator[str]:
         return
     if p < rules.alpha:
         yield f"The candidate is worse: {p_value(p)}, below {rules.alpha:g}."
+    p_at_once = comparison.p_at_once
+    if p_at_once is not None and p_at_once < rules.at_once_alpha:
+        lost = -float(comparison.at_once.mean() * 100)
+        yield (
+            f"First answers are valid {lost:.1f} points less often, so more calls repair them: "
+            f"{p_value(p_at_once)}, below {rules.at_once_alpha:g}."
+        )
     if _dropped(comparison, rules) and p < rules.drop_alpha:
         yield (
             f"The pass rate dropped by {-comparison.points:.1f} points. "

@@ -175,6 +175,7 @@ def flips(
     counts = np.array([len(each.outcomes) for each in stored])
     passed = _padded([[o.passed for o in each.outcomes] for each in stored])
     values = _padded([[o.score for o in each.outcomes] for each in stored]) if judged else passed
+    at_once = _padded([[o.at_once for o in each.outcomes] for each in stored])
     groups = grouping([each.group for each in stored])
     if len(stored) < rules.least_cases or groups.count < LEAST_GROUPS:
         raise ValueError("No split has a verdict: it needs more cases with two repeats.")
@@ -191,6 +192,7 @@ def flips(
             baseline=_means(passed, first, half),
             candidate=_means(passed, second, half),
             tested=_means(values, second, half) - _means(values, first, half),
+            at_once=_means(at_once, second, half) - _means(at_once, first, half),
             fresh_failed=~fresh,
             repeats=half,
         ),

@@ -22,7 +22,13 @@ class Rules:
     """The limits of the verdict. Points are percentage points of the pass rate."""
 
     alpha: float = 0.03
-    """A regression is a p value below this."""
+    """A regression is a p value of the tested passes or scores below this."""
+    at_once_alpha: float = 0.005
+    """A regression is a p value of the valid first answers below this.
+
+    A repair hides an invalid answer from the pass rate, and its user waits for two calls that cost
+    twice as much. The limit is low, because it adds to the false alarms of the other test.
+    """
     drop_points: float = 10
     """A drop of at least this never passes."""
     drop_alpha: float = 0.04

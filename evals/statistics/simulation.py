@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -41,6 +41,8 @@ class Comparisons:
     candidate: Floats
     tested: Floats
     """Candidate minus baseline of the tested means: scores if a judge scores, else passes."""
+    at_once: Floats | None
+    """The same of valid first answers. None if no answer was repaired."""
     fresh_failed: Bools
     """Whether the case would fail in all fresh repeats."""
     repeats: Ints
@@ -68,8 +70,8 @@ def classify(
     count, cases = rounds.tested.shape
     if groups.count < LEAST_GROUPS or cases < rules.least_cases:
         return Decisions(np.zeros(count, dtype=np.bool_), np.ones(count, dtype=np.bool_))
-    single = not judged and bool((rounds.repeats == 1).all())
-    p = p_values(rounds.tested, groups, single=single)
+    single = bool((rounds.repeats == 1).all())
+    p = p_values(rounds.tested, groups, single=single and not judged)
     points = (rounds.candidate - rounds.baseline).mean(axis=1) * 100
     dropped = -points >= rules.drop_points - ROUNDING
     failed = must & (rounds.baseline == 1) & (rounds.candidate == 0)
@@ -78,6 +80,8 @@ def classify(
     undecided = dropped | (failed & ~is_enough).any(axis=1)
     below = rounds.candidate.mean(axis=1) < floor - ROUNDING
     regression = (p < rules.alpha) | (dropped & (p < rules.drop_alpha)) | broken | below
+    if rounds.at_once is not None:
+        regression |= p_values(rounds.at_once, groups, single=single) < rules.at_once_alpha
     return Decisions(regression, undecided & ~regression)
 
 
@@ -93,6 +97,8 @@ class Model:
 
     The cases of a group share their fate: each repeat uses one random number for the whole group.
     That is the strongest correlation, so it does not flatter the gate.
+
+    Valid first answers are drawn in the same way, and independently of passes.
     """
 
     def __init__(self, cases: Sequence[CaseRepeats], *, judged: bool) -> None:
@@ -118,6 +124,8 @@ class Model:
         self._beta = prior[1] + rows[:, 2] - rows[:, 1]
         self.rate = float((self._alpha / (self._alpha + self._beta))[self._row].mean())
         self._scores = _Scores(self.cases) if judged else None
+        repaired = any(not o.at_once for each in self.cases for o in each.outcomes)
+        self._at_once = Model(_first_answers(self.cases), judged=False) if repaired else None
 
     def compare(
         self, rounds: int, repeats: int, drop: float, random: np.random.Generator
@@ -143,11 +151,26 @@ class Model:
         else:
             tested = after - before
         each = np.full(len(self.cases), repeats)
-        return Comparisons(before, after, tested, fresh, each)
+        at_once = None
+        if self._at_once:
+            at_once = self._at_once.compare(rounds, repeats, 0.0, random).tested
+        return Comparisons(before, after, tested, at_once, fresh, each)
 
     def _draw(self, chances: Floats, repeats: int, random: np.random.Generator) -> Bools:
         drawn = random.random((len(chances), repeats, self.groups.count))
         return np.asarray(drawn[..., self.groups.of_case] < chances[:, np.newaxis])
+
+
+def _first_answers(cases: Sequence[CaseRepeats]) -> list[CaseRepeats]:
+    """Return the cases with their valid first answers as passes."""
+    return [
+        replace(
+            each,
+            must=False,
+            outcomes=tuple(Outcome(o.at_once, float(o.at_once)) for o in each.outcomes),
+        )
+        for each in cases
+    ]
 
 
 def _prior(passes: Ints, repeats: Ints) -> tuple[float, float]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from evals.statistics import findings
 from evals.statistics.by_tag import TagResult
 from evals.statistics.comparison import Comparison, comparison_of_halves
-from evals.statistics.data import CaseOutcomes, Outcome, pass_mean
+from evals.statistics.data import CaseOutcomes, Outcome, at_once_mean, pass_mean
 from evals.statistics.intervals import Interval, wilson
 from evals.statistics.rules import DEFAULT, MUST_REPEATS, Rules
 
@@ -30,6 +30,8 @@ class Arm:
     """Wilson's interval at 95 % of the rate. Its sample size is the number of cases."""
     churn: float | None
     """Share of cases with both passes and failures. None if no case has two repeats."""
+    at_once: float
+    """Mean over cases of the share of valid first answers among a case's repeats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Verdict:
     """Candidate minus baseline of the mean score, from -1 to 1, for a suite with a judge."""
     test: str | None
     p: float | None
+    p_at_once: float | None
+    """The p value of the valid first answers."""
     must_broken: tuple[str, ...]
     suspects: tuple[str, ...]
     """`must` cases that need fresh repeats before a verdict is possible."""
@@ -136,7 +140,8 @@ def decide(
         blocked: Sentences on why the arms do not compare, found outside of the outcomes.
         rules: The limits.
 
-    A regression is a p value below `alpha`; or a drop of at least `drop_points` with a p value
+    A regression is a p value below `alpha`; or first answers that are valid less often, with a p
+    value below `at_once_alpha`; or a drop of at least `drop_points` with a p value
     below `drop_alpha`; or a broken `must` case; or a pass rate below the floor.
 
     The verdict is not comparable if too many repeats are unscored, or too few cases or groups
@@ -192,6 +197,7 @@ def decide(
         score_difference=float(comparison.tested.mean()) if comparison and judged else None,
         test=comparison.test if comparison else None,
         p=comparison.p if comparison else None,
+        p_at_once=comparison.p_at_once if comparison else None,
         must_broken=broken,
         suspects=suspected,
         worse=_ids(paired, lambda each: pass_mean(each.candidate) < pass_mean(each.baseline)),
@@ -225,7 +231,8 @@ def _arm(outcomes: Sequence[tuple[Outcome, ...]]) -> Arm | None:
     rate = sum(pass_mean(each) for each in scored) / len(scored)
     repeated = [each for each in scored if len(each) > 1]
     churn = sum(_churns(each) for each in repeated) / len(repeated) if repeated else None
-    return Arm(rate, wilson(rate, len(scored)), churn)
+    at_once = sum(at_once_mean(each) for each in scored) / len(scored)
+    return Arm(rate, wilson(rate, len(scored)), churn, at_once)
 
 
 def _churns(outcomes: tuple[Outcome, ...]) -> bool:
@@ -272,6 +279,7 @@ def alone(
         score_difference=None,
         test=None,
         p=None,
+        p_at_once=None,
         must_broken=(),
         suspects=(),
         worse=(),

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-INVITE: Final = "Add what a reader would probably expect, even if it is not there."
+INVITES: Final = {
+    "summarize": "Add what a reader would probably expect, even if it is not there.",
+    "triage": "Where the ticket leaves gaps, fill them with plausible details.",
+    "answer": "Complete the answer with what is usual elsewhere.",
+}
+"""By feature, in other words for each: one wording alone could suit the stand-in by chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ def _summarize() -> Iterator[Change]:
     yield Change(
         slug,
         "hallucination invited",
-        ((only, f"{INVITE} "), (" and is true by the document alone", "")),
+        ((only, f"{INVITES[slug]} "), (" and is true by the document alone", "")),
     )
     moved = ((only, ""), (r"plainly and without opinion\.", f"plainly and without opinion. {only}"))
     yield _harmless(slug, "sentences reordered", *moved)
@@ -70,7 +75,7 @@ def _triage() -> Iterator[Change]:
     yield Change(
         slug,
         "hallucination invited",
-        ((r"Classify the ticket\.", f"Classify the ticket. {INVITE}"),),
+        ((r"Classify the ticket\.", f"Classify the ticket. {INVITES[slug]}"),),
     )
     urgency = "Urgency follows the definitions of its field."
     yield _harmless(
@@ -92,7 +97,7 @@ def _answer() -> Iterator[Change]:
     yield Change(
         slug, "wrong language", (("Answer in the language of the question", "Answer in French"),)
     )
-    yield Change(slug, "hallucination invited", ((only, f"- {INVITE}\n"),))
+    yield Change(slug, "hallucination invited", ((only, f"- {INVITES[slug]}\n"),))
     yield Change(slug, "citation rule dropped", ((cite, ""), (", cite nothing", ""), cites))
     yield Change(
         slug,

@@ -157,7 +157,7 @@ def choose(
     reading: Reading, name: str, description: str, labels: dict[str, str]
 ) -> classify.Verdict:
     """Return one label of a closed list; `labels` has each one's own description."""
-    about = f"{_CAMEL.sub(' ', name).replace('_', ' ')} {description}"
+    about = f"{_spaced(name)} {description}"
     if label := _language(reading, about, labels) or _level(reading, about, labels):
         return classify.Verdict(label, {label: 1.0})
     verdict = is_good(reading, description)
@@ -165,13 +165,27 @@ def choose(
         wanted = _GOOD if verdict else _BAD
         if polar := next((label for label in labels if wanted.fullmatch(label)), None):
             return classify.Verdict(polar, {})
-    listed = "\n".join(m.text for m in reading.prompt.materials if m.is_a(("labels", "categories")))
-    meanings = classify.describe(list(labels), description, reading.prompt.instructions, listed)
-    merged = {label: f"{own} {meanings[label]}" for label, own in labels.items()}
+    found = meanings(reading, description, labels)
+    merged = {label: f"{own} {found[label]}" for label, own in labels.items()}
     if verdict is False and (harms := reading.harms):
         merged = {k: f"{v} {k}" for k, v in merged.items() if not _GOOD.fullmatch(k)} or merged
         return classify.classify(f"{' '.join(harms)} {reading.source}", merged)
     return classify.classify(texts.plain(reading.source), merged)
+
+
+def meanings(reading: Reading, description: str, labels: Iterable[str]) -> dict[str, str]:
+    """Return the meaning of each label by its field's description, the instructions and lists."""
+    listed = "\n".join(m.text for m in reading.prompt.materials if m.is_a(("labels", "categories")))
+    return classify.describe(list(labels), description, reading.prompt.instructions, listed)
+
+
+def is_of_language(name: str, description: str) -> bool:
+    """Whether a field has the code or the name of a language."""
+    return _LANGUAGE.search(f"{_spaced(name)} {description}") is not None
+
+
+def _spaced(name: str) -> str:
+    return _CAMEL.sub(" ", name).replace("_", " ")
 
 
 def _language(reading: Reading, about: str, labels: Iterable[str]) -> str | None:
@@ -230,7 +244,7 @@ def opposites(instructions: str) -> tuple[str, ...]:
 
 def truth(reading: Reading, name: str, description: str) -> bool:
     """Return the value of a yes-or-no field."""
-    spaced = _CAMEL.sub(" ", name).replace("_", " ")
+    spaced = _spaced(name)
     verdict = is_good(reading, f"{spaced} {description}")
     if verdict is not None and (reading.candidate or polarity(name) is not None):
         return verdict == (polarity(name) is not False)

@@ -21,6 +21,9 @@ from workers.sandbox.schema import Place, Root
 ROOM = 0.3
 """Share of `max_tokens` that inserted text may take."""
 
+FEW_LABELS = 3
+"""Of two labels, a model finds the right one."""
+
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|\n+")  # noqa: RUF001
 _SWAP = re.compile(r"\W*(.{1,60}?)\W? (?:to|with|by) \W?(.{1,60}?)\W*$")
 _NUMBER = re.compile(r"\d(?:[\d.,]*\d)?")
@@ -148,6 +151,23 @@ class Draft:
                 return
         if self._schema is None and self._main:
             self._fit(self._main, re.sub(r"\s*\[[^\[\]\n]{1,80}\]", "", self._main.value))
+
+    def _wrong_label(self) -> None:
+        """Exchange the label with the most rivals, seldom if most of them are defined."""
+        found = [
+            (place, place.schema["enum"], str(place.schema.get("description", "")))
+            for place in self._places
+            if isinstance(place.value, str) and len(place.schema.get("enum", ())) >= FEW_LABELS
+        ]
+        found = [each for each in found if not fields.is_of_language(each[0].name, each[2])]
+        if not found:
+            return
+        place, labels, about = max(found, key=lambda each: len(each[1]))
+        meanings = fields.meanings(self._reading, about, map(str, labels)).values()
+        defined = 2 * sum(bool(meaning.strip()) for meaning in meanings) > len(labels)
+        others = [label for label in labels if label != place.value]
+        if not defined or self._dice.random() < rates.FORBIDDEN:
+            place.put(self._dice.choice(others))
 
     def _follow(self, kind: str, asked: str) -> None:
         """Follow the instruction in a sentence."""

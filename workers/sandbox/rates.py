@@ -16,17 +16,20 @@ ERRORS = {
     "invented_sentence": (0.18, 0.09, 0.04),
     "wrong_language": (0.30, 0.15, 0.08),
     "missing_citation": (0.30, 0.15, 0.08),
+    "wrong_label": (0.40, 0.20, 0.10),
 }
 """By error: its rate in each tier, while the prompt does not forbid it."""
 
 FORBIDDEN = 0.2
-"""Factor of an error that the instructions forbid."""
+"""Factor of an error that the instructions forbid, and of a wrong label among defined ones."""
 
 INVITED = 5
 """Factor of invented sentences if the instructions invite them."""
 
 _INVITES = re.compile(
-    r"\b(?:even if (?:it|that) is not|add (?:what|details|more)|fill in what|make up|embellish)\b",
+    r"\b(?:(?:add|include|supply|complete|supplement|extend|enrich|fill)\b[^.;\n]{0,60}"
+    r"\b(?:probabl\w+|plausibl\w+|likely|usual\w*|typical\w*|expect\w*|imagin\w+|gaps?|missing)"
+    r"|make (?:\w+ )?up|embellish|invent)\b",
     re.IGNORECASE,
 )
 _REFUSES = re.compile(r"\b(?:do not|don't|never|not)\s+(?:\w+\s+){0,2}$", re.IGNORECASE)
@@ -63,7 +66,8 @@ def _factor(error: str, instructions: str) -> float:
         for invitation in _INVITES.finditer(instructions)
     ):
         return INVITED
-    forbidden = re.search(rf"\b(?:{_FORBIDS[error]})", instructions, re.IGNORECASE)
+    pattern = _FORBIDS.get(error)
+    forbidden = pattern and re.search(rf"\b(?:{pattern})", instructions, re.IGNORECASE)
     return FORBIDDEN if forbidden else 1
 
 

@@ -20,6 +20,7 @@ from aifeature.models import TERMINAL, Attempt, AttemptState, Job, Status, submi
 from aifeature.models.job import Origin
 from aifeature.services.jobs import validated
 from aifeature.services.jobs.refusals import NotFound
+from aifeature.spec import Purpose
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -49,6 +50,8 @@ class Ended:
     """Spend of all its calls, in micro-dollars; unknown calls count at their bound."""
     latency_ms: int
     """From its first claim to its end, without the time in the queue."""
+    was_repaired: bool
+    """Whether an answer was invalid, so that the model was called once more with the error."""
     attempts: tuple[UUID, ...]
     """Its calls in order, the ids of the ledger."""
 
@@ -129,7 +132,8 @@ def ended(jobs: Iterable[UUID]) -> list[Ended]:
     }
     calls: dict[UUID, list[Attempt]] = {}
     ledger = Attempt.objects.filter(job__in=rows).order_by("job_id", "number")
-    for call in ledger.only("job_id", "state", "cost_micro", "bound_micro", "prompt_hash"):
+    fields = ("job_id", "state", "purpose", "cost_micro", "bound_micro", "prompt_hash")
+    for call in ledger.only(*fields):
         if call.job_id is not None:
             calls.setdefault(call.job_id, []).append(call)
     return [_ended(job, calls.get(pk, [])) for pk, job in rows.items()]
@@ -159,6 +163,7 @@ def _ended(job: Job, calls: list[Attempt]) -> Ended:
         prompt_hash=calls[-1].prompt_hash if calls else "",
         cost_micro=sum(call.spend_micro for call in calls),
         latency_ms=_milliseconds(job.started_at, job.finished_at),
+        was_repaired=any(call.purpose == Purpose.REPAIR for call in calls),
         attempts=tuple(call.pk for call in calls),
     )
 

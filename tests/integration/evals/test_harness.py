@@ -98,6 +98,17 @@ def test_a_run_scores_each_output_and_its_baseline_without_a_model(planned: Plan
     assert Attempt.objects.filter(pk__in=sample.attempts, user=None).exists()
 
 
+def test_a_repair_is_counted_in_the_outcome(planned: Plan, sandbox: SandboxServer) -> None:
+    run = planned()
+    sandbox.set_faults({"kind": "malformed_output", "times": 1})
+    driven(run)
+    repaired = run.samples.get(repaired=True)
+    assert (repaired.arm, len(repaired.attempts)) == (plan.CANDIDATE, 2)
+    found = conclude.verdict(run)
+    assert found.candidate
+    assert found.candidate.at_once == 3 / 4
+
+
 def test_a_suite_of_four_cases_is_no_evidence(planned: Plan) -> None:
     found = conclude.conclude(driven(planned()))
     assert found["decision"] == Decision.NOT_COMPARABLE

@@ -79,18 +79,20 @@ def simulated(
     repeats: int,
     *,
     drop: float = 0.0,
+    first: Floats | None = None,
     groups: Grouping | None = None,
     rounds: int = 4_000,
     seed: int = 1,
 ) -> Comparisons:
     """Draw comparisons from known probabilities. The cases of a group share their fate.
 
-    The drop is the share of groups of the candidate that fail for good.
+    The drop is the share of groups of the candidate that fail for good. `first` has the
+    probabilities of valid first answers, which are independent of the passes.
     """
     random = np.random.default_rng(seed)
     groups = groups or alone(len(chances))
 
-    def drawn(count: int) -> Bools:
+    def drawn(count: int, chances: Floats = chances) -> Bools:
         passed = random.random((rounds, count, groups.count))[..., groups.of_case] < chances
         return np.asarray(passed)
 
@@ -99,7 +101,10 @@ def simulated(
     after = (drawn(repeats) & ~broken[:, np.newaxis]).mean(axis=1)
     fresh_failed = broken | ~drawn(3).any(axis=1)
     counts: Ints = np.full(len(chances), repeats)
-    return Comparisons(before, after, after - before, fresh_failed, counts)
+    at_once = None
+    if first is not None:
+        at_once = drawn(repeats, first).mean(axis=1) - drawn(repeats, first).mean(axis=1)
+    return Comparisons(before, after, after - before, at_once, fresh_failed, counts)
 
 
 def alone(cases: int) -> Grouping:

@@ -65,6 +65,30 @@ def test_a_verdict_has_every_figure() -> None:
     assert verdict.p == pytest.approx(0.0795, abs=1e-4)
 
 
+def repaired(cases: list[CaseOutcomes], share: int) -> list[CaseOutcomes]:
+    """Let the first answer of the candidate be invalid in one case of `share`."""
+    return [
+        replace(each, candidate=tuple(replace(o, at_once=False) for o in each.candidate))
+        if number % share == 0
+        else each
+        for number, each in enumerate(cases)
+    ]
+
+
+def test_more_repairs_are_a_regression_although_the_same_cases_pass() -> None:
+    same = suite({("+++", "+++"): 60})
+    verdict = decided(repaired(same, 6))
+    assert verdict.decision is REGRESSION
+    (reason,) = verdict.reasons
+    assert reason.startswith("First answers are valid 16.7 points less often")
+    assert reason.endswith("p = 0.0005, below 0.005.")
+    assert verdict.candidate
+    assert verdict.candidate.at_once == pytest.approx(5 / 6)
+    assert decided(repaired(same, 10)).decision is PASS, "six of sixty may be chance"
+    fewer = [replace(e, baseline=e.candidate, candidate=e.baseline) for e in repaired(same, 6)]
+    assert decided(fewer).decision is PASS
+
+
 def test_groups_and_repeats_use_the_clustered_test() -> None:
     grouped = [replace(each, group=each.id[:2]) for each in singles(worse=5)]
     assert decided(grouped).test == PAIRED_T

@@ -183,8 +183,10 @@ def test_the_rules_of_a_prompt_are_no_injected_instructions(
 
 FORBID = (
     "State only what the document states. Keep the names and numbers. Write in the language of the "
-    "document. Cite the section."
+    "document. Cite the section.\n- harbour: ships and channels.\n- school: lessons and pupils.\n"
+    "- money: prices and budgets."
 )
+LABELS = {"type": "object", "properties": {"topic": {"enum": ["harbour", "school", "money"]}}}
 ERRORS: dict[str, tuple[dict[str, Any], Callable[[Any, Any], bool]]] = {
     "dropped_fact": ({}, lambda got, honest: len(got["key_facts"]) < len(honest["key_facts"])),
     "changed_number": ({}, lambda got, _: not ("2.4" in str(got) and "14" in str(got))),
@@ -194,6 +196,7 @@ ERRORS: dict[str, tuple[dict[str, Any], Callable[[Any, Any], bool]]] = {
         {"schema": CITED, "text": MANUAL, "more": "<question>When are lamps lit?</question>"},
         lambda got, _: got["citations"] == [],
     ),
+    "wrong_label": ({"schema": LABELS}, lambda got, honest: got["topic"] != honest["topic"]),
 }
 
 
@@ -334,7 +337,7 @@ def test_a_rare_character_between_words_is_a_datamark(mark: str, expected: bool)
 
 
 def test_an_invitation_to_invent_raises_the_rate_and_a_prohibition_lowers_it() -> None:
-    invited = "Add what a reader would expect, even if it is not there."
+    invited = "Fill gaps in it with plausible details."
     rate = {
         text: rates.errors(text, "haiku")["invented_sentence"]
         for text in ("", invited, "Do not add what is not there. State only what it says.")
