@@ -42,6 +42,9 @@ MAX_ENCODED, MAX_SENTENCES, OPENING = 100, 30, 160
 
 A token takes 0.3 ms."""
 
+QUESTIONS = 256
+"""Questions about a text whose findings are kept. An evaluation repeats each of its own."""
+
 LONGEST_LIST = 400
 """Characters of a list that is quoted whole. Of a longer one, the closest items are."""
 
@@ -153,6 +156,20 @@ class Index:
         self._passages: dict[int, list[Passage]] = {}
         if self._has_words:
             self._bm25.index(words, show_progress=False)
+        self.find = lru_cache(maxsize=QUESTIONS)(self._find)
+
+    def _find(self, question: str) -> Finding:
+        """Return the best section for a question, by words and then by meaning."""
+        finding = self.by_words(question)
+        if finding.known or not self.sections:
+            return finding
+        asked = texts.language(question)
+        if asked and self.language and asked != self.language:
+            return self.by_meaning(question)
+        hit = finding.hit
+        if hit and finding.coverage >= AGREED and self.is_close(hit.section, question):
+            return Finding(hit, ENOUGH)
+        return finding
 
     def by_words(self, question: str) -> Finding:
         """Return the section of which the title and one passage cover most of the question."""
@@ -256,17 +273,7 @@ def index(text: str) -> Index:
 
 def retrieve(question: str, text: str) -> Finding:
     """Return the best section for a question."""
-    found = index(text)
-    finding = found.by_words(question)
-    if finding.known or not found.sections:
-        return finding
-    asked = texts.language(question)
-    if asked and found.language and asked != found.language:
-        return found.by_meaning(question)
-    hit = finding.hit
-    if hit and finding.coverage >= AGREED and found.is_close(hit.section, question):
-        return Finding(hit, ENOUGH)
-    return finding
+    return index(text).find(question)
 
 
 @cache
