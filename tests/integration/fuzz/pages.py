@@ -8,6 +8,8 @@ from urllib.parse import urljoin, urlsplit
 
 _TYPED = {"number": "1", "date": "2026-11-28", "time": "10:00:00", "email": "a@b.example"}
 _NO_VALUE = {"submit", "button", "reset", "image"}
+_CHECKED = {*_NO_VALUE, "number", "date", "time", "checkbox", "radio", "file"}
+"""The types of an input that takes no long text."""
 
 
 @dataclass
@@ -17,6 +19,8 @@ class Form:
     action: str
     method: str
     fields: list[tuple[str, str]] = field(default_factory=list)
+    free: set[str] = field(default_factory=set)
+    """The names of the fields that may take a long text."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.action} ({', '.join(name for name, _ in self.fields)})"
@@ -52,6 +56,8 @@ class _Reader(HTMLParser):
             kind = found.get("type", "text")
             value = found.get("value") or _TYPED.get(kind, "" if kind in _NO_VALUE else "x")
             self._add(found.get("name", ""), value)
+            if tag == "textarea" or (tag == "input" and kind not in _CHECKED):
+                self.forms[-1].free.add(found.get("name", ""))
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
