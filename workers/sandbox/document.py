@@ -112,28 +112,27 @@ def _pieces(marked: str) -> Iterator[tuple[str, str, bool]]:
     """Yield a block's name, its text up to here, and whether it is in a list."""
     parts: list[str] = []
     inside = [""]
-    for name, value in map(_pair, pyromark.events(marked, options=_OPTIONS)):
-        if name == "Text" or name == "Code":  # noqa: PLR1714 (this loop has most of the time)
+    events: Any = pyromark.events(marked, options=_OPTIONS)
+    for event in events:  # this loop has most of the time
+        if isinstance(event, str):  # a rule or a break
+            if event in ("SoftBreak", "HardBreak"):
+                parts.append("\n")
+            continue
+        ((name, value),) = event.items()
+        if name in ("Text", "Code"):
             parts.append(value)
-        elif name in ("SoftBreak", "HardBreak"):
-            parts.append("\n")
-        elif name in ("Start", "End") and value not in _INLINE:
+        elif name in ("Start", "End"):
+            tag = value if isinstance(value, str) else next(iter(value))
+            if tag in _INLINE:
+                continue
             text = _ANCHOR.sub("", "".join(parts)).strip() if parts else ""
             parts.clear()
             if text or name == "End":
                 yield inside[-1], text, "Item" in inside
             if name == "Start":
-                inside.append(value)
+                inside.append(tag)
             else:
                 inside.pop()
-
-
-def _pair(event: Any) -> tuple[str, str]:
-    """Return the name of an event, and its text or the name of its block."""
-    if isinstance(event, str):
-        return event, ""
-    ((name, value),) = event.items()
-    return name, value if isinstance(value, str) else next(iter(value))
 
 
 def _row(cells: list[str]) -> Unit:
