@@ -17,7 +17,7 @@ from project import broker
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 broker.install()
-app = Celery("project", task_cls="project.task_events:Task")
+app = Celery("project", task_cls="project.task_events:Task", loader="project.loading:Loader")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.conf.update(
     # A task sent by queue name uses the default exchange, which needs no binding. With any other

@@ -24,7 +24,7 @@ from aifeature.services.privacy import retention
 from aifeature.services.provider import watch
 from aifeature.services.spend import budgets, reconciler
 from evals import retention as eval_outputs
-from project import boot
+from project import boot, loading
 
 _dispatcher = Dispatcher()
 _runner = Runner()
@@ -51,7 +51,8 @@ def _prepare(sender: Any, **_: Any) -> None:
         raise SystemExit(os.EX_CONFIG)
     queues = _queues(sender)
     if queues & set(dispatch.QUEUES):
-        provider.gateway()  # before the first job, because it takes 0.1 s of CPU
+        with loading.uncollected():
+            provider.gateway()  # before the first job, because it loads the provider's SDK
     if "control" in queues:
         _dispatcher.start()
     global_cap.announce()
