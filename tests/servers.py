@@ -10,15 +10,22 @@ import atexit
 import gc
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import hypothesis
+import psycopg
 import pytest
+from psycopg import sql
+from xdist import is_xdist_controller
 
+from project.stack.children import PYTHON
+from project.stack.local_dir import CHECKOUT
 from project.stack.throwaway import servers, stand_in_settings
 
 if TYPE_CHECKING:
@@ -31,7 +38,15 @@ SECRETS = ("ANTHROPIC_AUTH_TOKEN", "SENTRY_DSN", "DEMO_PASSWORDS")
 
 BROWSER = Path(__file__).parent / "browser"
 
+WORKER: Final = "PYTEST_XDIST_WORKER"
+TEMPLATE: Final = "MIGRATED_DATABASE"
+"""Variable with the name of a migrated database. It is set if the server belongs to the run."""
+
 _running = ExitStack()
+
+
+class MigrateError(Exception):
+    """The migrations fail on an empty database."""
 
 
 def _exit(signum: int, _frame: FrameType | None) -> None:
@@ -42,7 +57,7 @@ def _exit(signum: int, _frame: FrameType | None) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
     """Start the servers before pytest-django reads the settings, once for all workers."""
-    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    worker = os.environ.get(WORKER)
     if worker is not None:
         _own_redis_database(int(worker.removeprefix("gw")) + 1)
     elif not NO_RUN & set(early_config.invocation_params.args):
@@ -59,6 +74,8 @@ def pytest_configure() -> None:
     # A second `django.setup()`, by an ASGI application or by a worker in a thread, would configure
     # logging again and remove the handler through which a running test reads the log.
     settings.LOGGING_CONFIG = None
+    if TEMPLATE in os.environ and WORKER in os.environ:
+        _copy_the_migrated_database()
     _empty_tables_quickly()
     _find_static_files_once()
     _judge_no_speed()
@@ -100,6 +117,52 @@ def _empty_tables_quickly() -> None:
     vars(flush)["emit_post_migrate_signal"] = lambda *_, **__: None
 
 
+def _copy_the_migrated_database() -> None:
+    """Make each test database as a copy of the one that the run migrates once.
+
+    Django migrates the copy as well, which applies nothing.
+    """
+    from django.db.backends.postgresql.creation import DatabaseCreation  # noqa: PLC0415
+
+    create = DatabaseCreation.create_test_db
+
+    def create_copy(creation: Any, *arguments: Any, **options: Any) -> str:
+        _migrate_once()
+        creation.connection.settings_dict["TEST"]["TEMPLATE"] = os.environ[TEMPLATE]
+        return create(creation, *arguments, **options)
+
+    DatabaseCreation.create_test_db = create_copy  # type: ignore[method-assign]
+
+
+def _migrate_once() -> None:
+    """Migrate the template, unless a process of this run has done so.
+
+    Raises:
+        MigrateError: with the output of `migrate`.
+    """
+    url, name = os.environ["DATABASE_URL"], os.environ[TEMPLATE]
+    with psycopg.connect(url, autocommit=True) as server:
+        server.execute("SELECT pg_advisory_lock(1)")  # until this connection ends
+        found = "SELECT FROM pg_database WHERE datname = %s AND datistemplate"
+        if server.execute(found, [name]).fetchone() is not None:
+            return
+        template = sql.Identifier(name)
+        server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(template))
+        server.execute(sql.SQL("CREATE DATABASE {}").format(template))
+        done = subprocess.run(
+            [PYTHON, "manage.py", "migrate", "-v0"],
+            cwd=CHECKOUT,
+            env={**os.environ, "DATABASE_URL": urlsplit(url)._replace(path=f"/{name}").geturl()},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise MigrateError(done.stdout + done.stderr)
+        complete = "ALTER DATABASE {} WITH IS_TEMPLATE true ALLOW_CONNECTIONS false"
+        server.execute(sql.SQL(complete).format(template))
+
+
 def _find_static_files_once() -> None:
     """Share the static files between all clients of a process.
 
@@ -138,10 +201,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Generator[None, object, object]:
-    """Load the tests without garbage collection, and leave them out of the later ones."""
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Load the tests without garbage collection, and leave them out of the later ones.
+
+    Meanwhile the process that started the workers of xdist migrates the database for them. If that
+    fails, each worker tries again and reports it.
+    """
     gc.disable()
     try:
+        if TEMPLATE in os.environ and is_xdist_controller(session):
+            with suppress(MigrateError):
+                _migrate_once()
         return (yield)
     finally:
         gc.freeze()
@@ -158,7 +228,7 @@ def _start() -> None:
     for signum in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _exit)
     atexit.register(_running.close)
-    for name in SECRETS:
+    for name in (*SECRETS, TEMPLATE):
         os.environ.pop(name, None)
     database = not os.environ.get("DATABASE_URL")
     redis = not os.environ.get("REDIS_URL")
@@ -166,6 +236,8 @@ def _start() -> None:
     os.environ["WEB_REQUESTS_PER_SECOND"] = "0"  # most tests send requests faster than people do
     # Workers start later and inherit this environment.
     os.environ.update(_running.enter_context(servers(database=database, redis=redis)))
+    if database:
+        os.environ[TEMPLATE] = "migrated"
 
 
 def _own_redis_database(number: int) -> None:
