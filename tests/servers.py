@@ -131,7 +131,7 @@ def _copy_the_migrated_database() -> None:
         creation.connection.settings_dict["TEST"]["TEMPLATE"] = os.environ[TEMPLATE]
         return create(creation, *arguments, **options)
 
-    DatabaseCreation.create_test_db = create_copy  # type: ignore[method-assign]
+    DatabaseCreation.create_test_db = create_copy  # type: ignore[method-assign,assignment]
 
 
 def _migrate_once() -> None:
