@@ -1,6 +1,8 @@
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin
 
+from project import celery  # noqa: F401 (services send tasks by name, with the current app)
+
 
 class AdminConfig(admin.AdminConfig):
     """Django's admin with this project's site."""
