@@ -22,7 +22,6 @@ import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
-from xdist import is_xdist_controller
 
 from project.stack.children import PYTHON
 from project.stack.local_dir import CHECKOUT
@@ -209,7 +208,8 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     """
     gc.disable()
     try:
-        if TEMPLATE in os.environ and is_xdist_controller(session):
+        distributes = session.config.getoption("dist", "no") != "no" and WORKER not in os.environ
+        if distributes and TEMPLATE in os.environ:
             with suppress(MigrateError):
                 _migrate_once()
         return (yield)
