@@ -28,8 +28,10 @@ def main() -> None:
 
     from aifeature.models import ApiToken, Stage  # noqa: PLC0415
     from aifeature.services.controls import effective  # noqa: PLC0415
+    from project import loading  # noqa: PLC0415
 
-    call_command("migrate", interactive=False, verbosity=0)
+    with loading.uncollected():
+        call_command("migrate", interactive=False, verbosity=0)
     User.objects.create_superuser(ADMIN)
     User.objects.bulk_create(User(username=f"user{n}", password="!") for n in range(count))
     users = list(islice(User.objects.filter(is_staff=False).order_by("pk").iterator(), count))

@@ -12,6 +12,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from aifeature.models import ApiToken
 from aifeature.models.token import digest
 from aifeature.services import controls
+from project import loading
 
 STAFF = "staff"
 DOMAIN = "@demo.invalid"
@@ -39,7 +40,8 @@ class Command(BaseCommand):
             raise CommandError("demo users are for the local stack: run `manage.py stack`")
         passwords = _passwords(os.environ.get("DEMO_PASSWORDS", ""))
         if options["migrate"]:
-            call_command("migrate", interactive=False, verbosity=options["verbosity"])
+            with loading.uncollected():  # migrations render all models again and again
+                call_command("migrate", interactive=False, verbosity=options["verbosity"])
         for name, password in passwords.items():
             _ensure_user(name, password)
         name, _, text = os.environ.get("DEMO_TOKEN", "").partition(":")
