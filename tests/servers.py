@@ -41,6 +41,9 @@ WORKER: Final = "PYTEST_XDIST_WORKER"
 TEMPLATE: Final = "MIGRATED_DATABASE"
 """Variable with the name of a migrated database. It is set if the server belongs to the run."""
 
+MIGRATE: Final = "import gc, sys, manage; gc.disable(); sys.exit(manage.main())"
+"""Runs a command of manage.py without garbage collection, which takes a third of a migration."""
+
 _running = ExitStack()
 
 
@@ -149,7 +152,7 @@ def _migrate_once() -> None:
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(template))
         server.execute(sql.SQL("CREATE DATABASE {}").format(template))
         done = subprocess.run(
-            [PYTHON, "manage.py", "migrate", "-v0"],
+            [PYTHON, "-c", MIGRATE, "migrate", "-v0"],
             cwd=CHECKOUT,
             env={**os.environ, "DATABASE_URL": urlsplit(url)._replace(path=f"/{name}").geturl()},
             capture_output=True,
