@@ -38,7 +38,8 @@ _HOLDERS: Final = """
 SELECT a.pid, a.state, extract(epoch FROM clock_timestamp() - a.xact_start)::int,
        a.application_name
   FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
- WHERE l.relation = 'aifeature_featurecontrol'::regclass AND l.granted
+ WHERE l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND l.relation = 'aifeature_featurecontrol'::regclass AND l.granted
    AND l.mode <> 'AccessShareLock' AND l.pid <> pg_backend_pid()
  ORDER BY a.xact_start LIMIT 1"""
 

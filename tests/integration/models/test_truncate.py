@@ -55,7 +55,8 @@ def finish_jobs(locked: threading.Event) -> None:
         while not waiting[0][0]:
             cursor.execute(
                 "SELECT count(*) FROM pg_locks"
-                " WHERE NOT granted AND relation = 'aifeature_attempt'::regclass"
+                " WHERE NOT granted AND relation = 'aifeature_attempt'::regclass AND database ="
+                " (SELECT oid FROM pg_database WHERE datname = current_database())"
             )
             waiting = cursor.fetchall()
         cursor.execute("LOCK TABLE aifeature_job IN ROW EXCLUSIVE MODE")

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, LiteralString
 
 import psycopg
-import psycopg.sql
 import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import Error, OperationalError, connection
+from psycopg import sql
 
 from aifeature.models import Alert, ControlChange, FeatureControl, KillMode
 from aifeature.models.functions import urgently
@@ -27,6 +27,7 @@ from aifeature.services.controls import row_check, switch, switch_refusal
 from aifeature.services.controls.effective import GLOBAL
 from tests.integration.streams.web_server import database_url
 from tests.releases import next_release
+from tests.servers import TEMPLATE
 
 pytestmark = [
     pytest.mark.slow,
@@ -121,6 +122,22 @@ def test_a_locked_control_names_its_holder_and_two_ways_out(action: str) -> None
         assert stopped(GLOBAL), "no session has locked its row"
     run(action, "summarize")
     assert stopped() == (action == "stop")
+
+
+@pytest.mark.skipif(TEMPLATE not in os.environ, reason="needs the copied databases of a whole run")
+def test_a_session_of_a_copy_of_the_database_is_not_named() -> None:
+    """A copy on the same server has the same ids of tables."""
+    ours = connection.get_connection_params()
+    name = sql.Identifier(f"{ours['dbname']}_twin")
+    template = sql.Identifier(os.environ[TEMPLATE])
+    with psycopg.connect(**ours, autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template))
+        with psycopg.connect(**{**ours, "dbname": f"{ours['dbname']}_twin"}) as twin:
+            twin.execute("LOCK TABLE aifeature_featurecontrol")
+            with other_session("SELECT 1 FROM aifeature_featurecontrol FOR UPDATE") as holder:
+                message, _ = refusal("stop", "summarize")
+                assert f"pid {holder.info.backend_pid}" in message
+        server.execute(sql.SQL("DROP DATABASE {}").format(name))
 
 
 def test_a_reader_of_the_controls_is_not_named() -> None:
@@ -294,15 +311,15 @@ def test_a_full_server_is_named(monkeypatch: pytest.MonkeyPatch, limited: str) -
     """PostgreSQL refuses the connection of a role that is no superuser."""
     pool: Any = connection.pool  # type: ignore[attr-defined]
     parameters = connection.get_connection_params()
-    database = psycopg.sql.Identifier(parameters["dbname"])
-    limit = psycopg.sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format
+    database = sql.Identifier(parameters["dbname"])
+    limit = sql.SQL("ALTER DATABASE {} CONNECTION LIMIT {}").format
     with psycopg.connect(**parameters, autocommit=True) as other:
         other.execute("CREATE ROLE test_few LOGIN")
         try:
             if limited == "role":
                 other.execute("ALTER ROLE test_few CONNECTION LIMIT 0")
             else:
-                other.execute(limit(database, psycopg.sql.Literal(0)))
+                other.execute(limit(database, sql.Literal(0)))
             monkeypatch.setattr(
                 pool,
                 "_connect_urgently",
@@ -310,7 +327,7 @@ def test_a_full_server_is_named(monkeypatch: pytest.MonkeyPatch, limited: str) -
             )
             message, _ = refusal("stop", "summarize")
         finally:
-            other.execute(limit(database, psycopg.sql.Literal(-1)))
+            other.execute(limit(database, sql.Literal(-1)))
             other.execute("DROP ROLE test_few")
     assert "The database has no connection left" in message
     assert "too many connections for" in message
