@@ -54,6 +54,7 @@ class ForcedCache:
         return self._clock() - self._read_at >= POLL_S
 
     def _refresh(self) -> None:
+        began = self._clock()
         try:
             self._forced = _read()
         except Error as error:
@@ -62,9 +63,10 @@ class ForcedCache:
                     "breakers: forced states not read, using the last known ones: %s", error
                 )
             self._away = True
+            self._read_at = self._clock()
         else:
             self._away = False
-        self._read_at = self._clock()
+            self._read_at = began  # the answer may arrive long after the reading
 
 
 def _read() -> dict[str, Kept]:

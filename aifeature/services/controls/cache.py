@@ -70,6 +70,9 @@ class Controls:
 class ControlCache:
     """All controls. A refresh takes two queries, at most once per POLL_S in each process.
 
+    Their age counts from before the queries: an answer may arrive long after the database read the
+    rows, such as when its network was away.
+
     Group members are read at most every MEMBERS_S, and only while a group has its own rates.
     """
 
@@ -88,15 +91,17 @@ class ControlCache:
             self._read_at = self._members_at = float("-inf")
 
     def all(self) -> Controls:
-        if self._is_old():
+        wanted_at = self._clock()
+        if self._is_old(wanted_at):
             with connected(), self._lock:
-                if self._is_old():
+                if self._is_old(wanted_at):
+                    began = self._clock()
                     self._controls = self._fresh()
-                    self._read_at = self._clock()
+                    self._read_at = began
         return self._controls
 
-    def _is_old(self) -> bool:
-        return self._clock() - self._read_at >= POLL_S
+    def _is_old(self, wanted_at: float) -> bool:
+        return wanted_at - self._read_at >= POLL_S
 
     def _fresh(self) -> Controls:
         controls = _read()

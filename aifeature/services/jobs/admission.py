@@ -56,14 +56,16 @@ class LoadCache:
         self._cached: dict[str, tuple[float, Load]] = {}
 
     def get(self, slug: str) -> Load:
+        wanted_at = self._clock()
         cached_at, cached = self._cached.get(slug, _NEVER)
-        if cached is not None and self._clock() - cached_at < LOAD_S:
+        if cached is not None and wanted_at - cached_at < LOAD_S:
             return cached
         with connected(), self._lock:
             cached_at, cached = self._cached.get(slug, _NEVER)
-            if cached is None or self._clock() - cached_at >= LOAD_S:
+            if cached is None or wanted_at - cached_at >= LOAD_S:
+                began = self._clock()  # the answer may arrive long after the reading
                 cached = load(slug)
-                self._cached[slug] = (self._clock(), cached)
+                self._cached[slug] = (began, cached)
             return cached
 
     def clear(self) -> None:

@@ -52,6 +52,20 @@ def test_forcing_takes_effect_and_is_audited(ada: User) -> None:
     ]
 
 
+def test_an_answer_that_arrives_late_is_old(
+    cache: breakers.ForcedCache, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([{}, {MODEL: "open"}])
+
+    def read_slowly() -> dict[str, Any]:
+        clock.now += 6
+        return next(answers)
+
+    monkeypatch.setattr(breakers, "_read", read_slowly)
+    assert cache.get(MODEL) == ""
+    assert cache.get(MODEL) == "open"
+
+
 def test_changes_include_those_under_the_old_name(ada: User) -> None:
     force(Forced.OPEN, ada)
     for name in (f"model:{MODEL}", f"model:{OTHER}"):

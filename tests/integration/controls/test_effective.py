@@ -128,6 +128,24 @@ def test_the_cache_reads_again_after_half_a_second() -> None:
     assert cache.get("summarize").killed
 
 
+def test_an_answer_that_arrives_late_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network of the database may be away between its reading and the answer."""
+    now = 100.0
+    cache = control_cache.ControlCache(clock=lambda: now)
+    read = control_cache._read
+
+    def read_slowly() -> control_cache.Controls:
+        nonlocal now
+        found = read()
+        FeatureControl.objects.update_or_create(feature="summarize", defaults={"killed": True})
+        now += 6
+        return found
+
+    monkeypatch.setattr(control_cache, "_read", read_slowly)
+    assert not cache.get("summarize").killed
+    assert cache.get("summarize").killed
+
+
 def test_the_local_stack_opens_only_untouched_features() -> None:
     effective.open_for_local_stack()
     assert FeatureControl.objects.get(feature="summarize").stage == Stage.EVERYONE
