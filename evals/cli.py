@@ -82,7 +82,8 @@ def _resume(run: Run, options: argparse.Namespace) -> int:
     print(f"{words.versions(run)}: at most {costs.dollars(max(cap_micro, run.cap_micro))} in all.")
     if options.ask and not _agreed():
         raise UsageError("Nothing was started, and nothing was spent.")
-    if not reopen(run, cap_micro=cap_micro, doubtful=conclude.doubtful(run)):
+    reopen(run, cap_micro=cap_micro, doubtful=conclude.doubtful(run))
+    if run.state == Run.State.ENDED:
         raise UsageError(
             f"All samples of the run {run.pk} are scored. `report {run.pk}` shows them."
         )
@@ -179,7 +180,7 @@ def _agreed() -> bool:
 
 
 def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Drive runs to their ends side by side, print their verdicts, and return the exit code."""
+    """Drive runs to their verdicts side by side, print these, and return the exit code."""
     bar = Bar([run.feature for run in runs])
     drivers = [Driver(run) for run in runs]
     try:
@@ -189,7 +190,7 @@ def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep)
             if drivers:
                 sleep(POLL_S)
     except KeyboardInterrupt:
-        ids = [run.pk for run in runs]
+        ids = [run.pk for run in runs if run.state != Run.State.ENDED]
         print(f"\nInterrupted. {resuming.after_interrupt(*ids)}", file=sys.stderr)
         return UNFINISHED
     bar.end()
@@ -197,15 +198,17 @@ def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep)
 
 
 def _is_under_way(driver: Driver, bar: Bar) -> bool:
+    """Do what can be done now for a run, and return whether it needs more.
+
+    A complete run is concluded immediately: others may take hours, or be interrupted.
+    """
     progress = driver.step()
     run = driver.run
     bar.set(run.feature, progress)
-    run.refresh_from_db(fields=["state", "note"])
-    if progress.is_complete:
-        added = driver.add_fresh(_without_fresh(run))
-        # Another process may have added some since this one counted.
-        return bool(added) or not driver.progress().is_complete
-    return run.state != Run.State.STOPPED
+    if progress.is_complete and not driver.add_fresh(_without_fresh(run)):
+        conclude.conclude(run)
+    run.refresh_from_db(fields=["state", "note", "verdict", "ended_at"])
+    return run.state == Run.State.RUNNING
 
 
 def _ended(run: Run) -> int:
@@ -214,9 +217,7 @@ def _ended(run: Run) -> int:
         note = f"{run.note} {resuming.sentence(run.pk)}"
         print(f"The run {run.pk} of {run.feature} has stopped: {note}", file=sys.stderr)
         return UNFINISHED
-    found = conclude.conclude(run)
-    _print(run, found, report.write(run))
-    return conclude.EXIT[Decision(found["decision"])]
+    return _print(run)
 
 
 def _worst(codes: Sequence[int]) -> int:
@@ -230,11 +231,19 @@ def _without_fresh(run: Run) -> list[str]:
     return [case for case in conclude.doubtful(run) if case not in known]
 
 
-def _print(run: Run, found: dict[str, Any], file: Path, *, against: str | None = None) -> None:
-    for line in report.summary(run, found, against=against):
+def _print(run: Run) -> int:
+    """Print the verdict of an ended run, write its report, and return its exit code."""
+    found: dict[str, Any] = run.verdict or {}
+    for line in report.summary(run, found):
         print(line)
-    print(f"Report: {file.resolve()}")
+    try:
+        print(f"Report: {report.write(run).resolve()}")
+    except Exception as error:  # noqa: BLE001 (the verdict counts without a report)
+        problem = f"{type(error).__name__}: {error}"
+        again = f"`report {run.pk}` tries it again."
+        print(f"There is no report of {run.feature}: {problem}. {again}", file=sys.stderr)
     print(f"Pass rate: {found['candidate']['rate']:.1%}" if found["candidate"] else "No pass rate.")
+    return conclude.EXIT[Decision(found["decision"])]
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -264,9 +273,8 @@ def _rescore(options: argparse.Namespace) -> int:
     Driver(run).rescore()
     run.scorer_hash = plan.scorer_hash(registry.get(run.feature))
     run.save(update_fields=["scorer_hash"])
-    found = conclude.conclude(run)
-    _print(run, found, report.write(run))
-    return conclude.EXIT[Decision(found["decision"])]
+    conclude.conclude(run)
+    return _print(run)
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 from django.db.models import Avg
+from django.db.models.functions import Now
 
 from aifeature import registry, suites
 from aifeature.models import Attempt, Job, Status
 from aifeature.models.functions import rows
 from aifeature.services.execution import job_run
-from evals import cli, ready
+from evals import cli, ready, report
 from evals.harness import conclude, drive, plan, repeats
 from evals.harness.drive import Driver, reopen
-from evals.models import Run, Sample
+from evals.models import ABANDONED_AFTER, Run, Sample
 from evals.statistics.verdict import Decision
 from tests.sandbox_server import SandboxServer
 
@@ -236,6 +237,53 @@ def test_a_resumed_run_tries_unscored_samples_again_and_pays_for_both(planned: P
     conclude.conclude(run)
     assert reopen(run, cap_micro=DOLLAR) == 0
     assert run.state == Run.State.ENDED
+
+
+def no_report(run: Run, to: Path | None = None) -> Path:
+    raise OSError(28, "No space left on device")
+
+
+def test_a_run_that_was_killed_before_its_verdict_ends_when_it_is_resumed(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ready, "missing", lambda: "")
+    monkeypatch.setattr(report, "write", no_report)
+    run = driven(planned())
+    again = ["run", "--resume", str(run.pk)]
+    assert cli.main(again) == cli.UNFINISHED, "four cases are no evidence"
+    run.refresh_from_db()
+    assert (run.state, bool(run.verdict)) == ("ended", True)
+    assert cli.main(again) == cli.WRONG
+    assert "are scored" in capsys.readouterr().err
+
+
+def test_each_run_of_a_command_ends_as_soon_as_it_is_complete(
+    planned: Plan, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = driven(planned()), planned()
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    assert cli._driven([one, two], sleep=interrupt) == cli.UNFINISHED
+    shown = capsys.readouterr().err
+    assert (str(one.pk) in shown, str(two.pk) in shown) == (False, True), "to be resumed"
+    Run.objects.update(driven_at=Now() - 2 * ABANDONED_AFTER)
+    found = {run.pk: run for run in Run.objects.with_driver()}
+    assert (found[one.pk].state, found[one.pk].is_abandoned) == ("ended", False)
+    assert (found[two.pk].state, found[two.pk].is_abandoned) == ("running", True)
+
+
+def test_a_report_that_cannot_be_written_costs_no_verdict(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(report, "write", no_report)
+    runs = [driven(planned()), driven(planned())]
+    assert cli._driven(runs) == cli.UNFINISHED, "four cases are no evidence"
+    assert {run.state for run in runs} == {"ended"}
+    shown = capsys.readouterr()
+    assert shown.err.count("There is no report of triage: OSError: [Errno 28] No space left") == 2
+    assert shown.out.count("Pass rate: ") == 2
 
 
 def test_an_invalid_judgement_is_made_again_and_the_output_stays(
