@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
@@ -120,16 +121,21 @@ def floor_of(run: Run) -> float:
 
 
 def conclude(run: Run) -> dict[str, Any]:
-    """Store the verdict of a run whose samples are all scored or unscored, and return it."""
-    found = as_json(verdict(run)) | {
-        "plain_rate": rate(run, plan.PLAIN),
-        "gate": gate(run),
-        "flips": flips(run),
-    }
-    run.verdict, run.state, run.note = found, Run.State.ENDED, ""
-    Run.objects.filter(pk=run.pk).update(
-        verdict=found, state=Run.State.ENDED, note="", ended_at=Now()
-    )
+    """Store the verdict of a run whose samples are all scored or unscored, and return it.
+
+    If another process has opened samples again, nothing is stored, and the result is empty.
+    """
+    found: dict[str, Any] = {}
+    with transaction.atomic():
+        row = Run.objects.select_for_update().filter(pk=run.pk)  # `reopen` waits for it
+        row.get()
+        if not run.samples.filter(state__in=(Sample.State.PENDING, Sample.State.RUNNING)).exists():
+            found = as_json(verdict(run)) | {
+                "plain_rate": rate(run, plan.PLAIN),
+                "gate": gate(run),
+                "flips": flips(run),
+            }
+            row.update(verdict=found, state=Run.State.ENDED, note="", ended_at=Now())
     run.refresh_from_db()
     return found
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import Now
 
@@ -157,8 +158,10 @@ class Driver:
             )
 
     def _stop(self, note: str) -> None:
-        self.run.state, self.run.note = Run.State.STOPPED, note
-        self.run.save(update_fields=["state", "note"])
+        """Stop the run, unless another process has ended it."""
+        running = Run.objects.filter(pk=self.run.pk, state=Run.State.RUNNING)
+        running.update(state=Run.State.STOPPED, note=note)
+        self.run.refresh_from_db(fields=["state", "note"])
 
     def _read_ends(self) -> None:
         """Read the ends of jobs: outputs are scored or sent to the judge, judgements are stored."""
@@ -296,13 +299,16 @@ def reopen(run: Run, *, cap_micro: int, doubtful: Sequence[str] = ()) -> int:
     `doubtful` cases need fresh repeats, which the driver adds; each counts as an open sample.
     An output that is stored stays, and only its judgement is made again.
     """
-    for sample in run.samples.filter(state=Sample.State.UNSCORED):
-        _move(sample, **_again(sample), problem="")
-    left = run.samples.exclude(state=Sample.State.SCORED).count() + len(doubtful)
-    if left or run.state != Run.State.ENDED:
-        run.state, run.note, run.verdict, run.ended_at = Run.State.RUNNING, "", None, None
-        run.cap_micro = max(run.cap_micro, cap_micro)
-        run.save(update_fields=["state", "note", "verdict", "ended_at", "cap_micro"])
+    with transaction.atomic():
+        Run.objects.select_for_update().get(pk=run.pk)  # no process ends it meanwhile
+        run.refresh_from_db()
+        for sample in run.samples.filter(state=Sample.State.UNSCORED):
+            _move(sample, **_again(sample), problem="")
+        left = run.samples.exclude(state=Sample.State.SCORED).count() + len(doubtful)
+        if left or run.state != Run.State.ENDED:
+            run.state, run.note, run.verdict, run.ended_at = Run.State.RUNNING, "", None, None
+            run.cap_micro = max(run.cap_micro, cap_micro)
+            run.save(update_fields=["state", "note", "verdict", "ended_at", "cap_micro"])
     return left
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.db.models import Avg
 from django.db.models.functions import Now
 
@@ -19,6 +21,7 @@ from evals import cli, ready, report
 from evals.harness import conclude, drive, plan, repeats
 from evals.harness.drive import Driver, reopen
 from evals.models import ABANDONED_AFTER, Run, Sample
+from evals.progress import Bar
 from evals.statistics.verdict import Decision
 from tests.sandbox_server import SandboxServer
 
@@ -272,6 +275,51 @@ def test_each_run_of_a_command_ends_as_soon_as_it_is_complete(
     found = {run.pk: run for run in Run.objects.with_driver()}
     assert (found[one.pk].state, found[one.pk].is_abandoned) == ("ended", False)
     assert (found[two.pk].state, found[two.pk].is_abandoned) == ("running", True)
+
+
+def test_a_command_that_is_late_ends_and_stops_no_run_of_another(planned: Plan) -> None:
+    run = driven(planned())
+    run.samples.filter(arm=plan.CANDIDATE).update(state="unscored", passed=None, score=None)
+    late, other = Run.objects.get(pk=run.pk), Run.objects.get(pk=run.pk)
+    driver = Driver(late)
+    assert reopen(other, cap_micro=DOLLAR) == 4
+    assert conclude.conclude(late) == {}, "it saw the run complete before it was opened again"
+    assert (late.state, late.verdict, states(run)) == ("running", None, {"pending", "scored"})
+    conclude.conclude(driven(other))
+    driver._stop("The budget is used up.")
+    assert (late.state, late.note) == ("ended", "")
+
+
+def test_a_run_is_not_opened_again_while_it_is_concluded(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = driven(planned())
+    run.samples.update(state="unscored", passed=None, score=None)
+
+    def open_again() -> None:
+        reopen(Run.objects.get(pk=run.pk), cap_micro=DOLLAR)
+        connection.close()
+
+    other, rate = threading.Thread(target=open_again), conclude.rate
+
+    def meanwhile(run: Run, arm: str) -> float | None:
+        other.start()
+        other.join(0.5)
+        return rate(run, arm)
+
+    monkeypatch.setattr(conclude, "rate", meanwhile)
+    conclude.conclude(run)
+    other.join()
+    run.refresh_from_db()
+    assert (run.state, run.verdict, states(run)) == ("running", None, {"pending"})
+
+
+def test_a_command_does_not_wait_for_a_run_that_another_has_ended(planned: Plan) -> None:
+    run = planned()
+    driver = Driver(run)
+    assert cli._is_under_way(driver, Bar(["triage"]))
+    Run.objects.filter(pk=run.pk).update(state="ended", verdict={}, ended_at=Now())
+    assert not cli._is_under_way(driver, Bar(["triage"])), "its samples are not scored"
 
 
 def test_a_report_that_cannot_be_written_costs_no_verdict(
