@@ -270,10 +270,12 @@ def _rescore(options: argparse.Namespace) -> int:
         raise UsageError(f"The run {run.pk} has not ended. {resuming.sentence(run.pk)}")
     if run.outputs_deleted_at is not None:
         raise UsageError(f"{words.outputs_deleted(run)} Start a new run to score them.")
-    Driver(run).rescore()
-    run.scorer_hash = plan.scorer_hash(registry.get(run.feature))
-    run.save(update_fields=["scorer_hash"])
-    conclude.conclude(run)
+    with transaction.atomic():  # old and new scores do not mix
+        Driver(run).rescore()
+        run.scorer_hash = plan.scorer_hash(registry.get(run.feature))
+        run.save(update_fields=["scorer_hash"])
+        if not conclude.conclude(run):
+            raise UsageError(f"The run {run.pk} is under way again. {resuming.sentence(run.pk)}")
     return _print(run)
 
 

@@ -22,6 +22,7 @@ from evals.harness import conclude, drive, plan, repeats
 from evals.harness.drive import Driver, reopen
 from evals.models import ABANDONED_AFTER, Run, Sample
 from evals.progress import Bar
+from evals.scoring import Part
 from evals.statistics.verdict import Decision
 from tests.sandbox_server import SandboxServer
 
@@ -445,6 +446,24 @@ def test_new_scorers_are_applied_without_a_call(
     passed = dict(run.samples.filter(arm=plan.CANDIDATE).values_list("case", "passed"))
     assert passed == {"timer-0": False, "timer-1": True, "timer-2": True, "timer-3": True}
     assert Attempt.objects.count() == calls
+
+
+def test_an_interrupted_rescore_changes_nothing(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = driven(planned())
+    conclude.conclude(run)
+    before = list(run.samples.order_by("pk").values())
+    scored = iter(range(2))
+
+    def interrupted(*_: object) -> list[Part]:
+        if next(scored, None) is None:
+            raise KeyboardInterrupt
+        return [Part("keywords", passed=False)]
+
+    monkeypatch.setattr(drive, "score", interrupted)
+    assert cli.main(["rescore", str(run.pk)]) == cli.UNFINISHED
+    assert list(run.samples.order_by("pk").values()) == before
 
 
 def test_runs_of_different_suites_do_not_compare(planned: Plan) -> None:
