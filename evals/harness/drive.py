@@ -146,7 +146,7 @@ class Driver:
                 deadline_s=DEADLINE_S,
             )
         except InvalidInput as error:
-            _move(sample, **_unscored(f"Users cannot send this input: {error}"))
+            _move(sample, **_unscored(f"Users cannot send this input: {_in_words(error)}."))
         else:
             _move(sample, job=job, state=Sample.State.RUNNING)
 
@@ -230,18 +230,22 @@ class Driver:
         if not self._about.criteria:
             _move(sample, **values, **self._combined(values["parts"], None))
             return
-        values["judge_job"] = evaluations.submit(
-            owner=self._owner,
-            slug=plan.JUDGE,
-            data=judging.exhibit(
-                self.feature, case, output, self._about.criteria, nonce=_nonce("judge", sample)
-            ),
-            key=_key("judge", sample),
-            nonce=_nonce("judge", sample),
-            prompt_version=(self.run.judge or {}).get("version", ""),
-            deadline_s=DEADLINE_S,
-        )
-        _move(sample, **values, state=Sample.State.RUNNING)
+        try:
+            job = evaluations.submit(
+                owner=self._owner,
+                slug=plan.JUDGE,
+                data=judging.exhibit(
+                    self.feature, case, output, self._about.criteria, nonce=_nonce("judge", sample)
+                ),
+                key=_key("judge", sample),
+                nonce=_nonce("judge", sample),
+                prompt_version=(self.run.judge or {}).get("version", ""),
+                deadline_s=DEADLINE_S,
+            )
+        except InvalidInput as error:
+            _move(sample, **values, **_unscored(f"The judge cannot take it: {_in_words(error)}."))
+        else:
+            _move(sample, **values, judge_job=job, state=Sample.State.RUNNING)
 
     def _judged(self, sample: Sample, end: evaluations.Ended, paid: Mapping[str, Any]) -> None:
         if end.attempts and end.prompt_hash != (self.run.judge or {}).get("hash"):
@@ -322,6 +326,11 @@ def _move(sample: Sample, **values: Any) -> None:
         judge_job=sample.judge_job,
     )
     unmoved.update(**values)
+
+
+def _in_words(error: InvalidInput) -> str:
+    problems = (f"{each['field']}: {each['message']}" for each in error.errors)
+    return ("; ".join(problems) or error.detail).rstrip(".")
 
 
 def _scored(*, passed: bool, score: float) -> dict[str, Any]:

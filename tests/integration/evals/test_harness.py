@@ -22,7 +22,7 @@ from evals.harness import conclude, drive, plan, repeats
 from evals.harness.drive import Driver, reopen
 from evals.models import ABANDONED_AFTER, Run, Sample
 from evals.progress import Bar
-from evals.scoring import Part
+from evals.scoring import Part, judging
 from evals.statistics.verdict import Decision
 from tests.sandbox_server import SandboxServer
 
@@ -577,6 +577,19 @@ def test_judgements_of_plain_answers_wait_for_the_window_as_well(
     Driver(run).step()
     assert Job.objects.count() == 1
     assert states(driven(run)) == {"scored"}
+
+
+def test_an_output_that_the_judge_cannot_take_is_unscored(
+    judged: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, exhibit = {"summary": "x" * 100_000}, judging.exhibit
+    monkeypatch.setattr(judging, "exhibit", lambda f, c, _, r, **k: exhibit(f, c, long, r, **k))
+    run = driven(judged())
+    sample = run.samples.get(arm=plan.CANDIDATE)
+    assert (states(run), sample.judge_job) == ({"unscored"}, None)
+    assert sample.output
+    assert sample.problem.startswith("The judge cannot take it: output: ")
+    assert conclude.conclude(run)["decision"] == Decision.NOT_COMPARABLE
 
 
 def test_a_judgement_of_another_prompt_is_unscored(judged: Plan) -> None:
