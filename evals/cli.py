@@ -59,10 +59,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    is_new = options.resume is None
+    if not is_new and (given := " and ".join(_of_new_runs(options))):
+        raise UsageError(f"--resume continues a run as it started: leave out {given}.")
     _check_ready()
-    if options.resume:
+    if not is_new:
         return _resume(_found(options.resume), options)
-    slugs = options.features or [slug for slug, f in registry.all_features().items() if f.suite]
+    with_suite = [slug for slug, f in registry.all_features().items() if f.suite]
+    slugs = list(dict.fromkeys(options.features)) or with_suite
     if options.suite and len(slugs) > 1:
         raise UsageError("--suite goes with one feature: name it.")
     wanted = []
@@ -73,6 +77,19 @@ def _run(options: argparse.Namespace) -> int:
         against = options.against or (active if active != candidate else None)
         wanted.append(_wanted(feature, candidate, against, options))
     return _driven(_started(wanted, options))
+
+
+def _of_new_runs(options: argparse.Namespace) -> list[str]:
+    """Return the arguments that were given and that only a new run can follow."""
+    values = {
+        "FEATURE": options.features,
+        "--against": options.against,
+        "--prompt": options.prompt,
+        "--repeats": options.repeats,
+        "--suite": options.suite,
+        "--no-reuse": options.no_reuse,
+    }
+    return [name for name, value in values.items() if value]
 
 
 def _resume(run: Run, options: argparse.Namespace) -> int:
@@ -360,9 +377,15 @@ def _usd(text: str) -> Decimal:
         found = Decimal(text)
     except InvalidOperation:
         raise argparse.ArgumentTypeError(f"{text!r} is no amount in dollars") from None
-    if not 0 < found <= 10_000:  # noqa: PLR2004 (a typing error, not a budget)
+    if not found.is_finite() or not 0 < found <= 10_000:  # noqa: PLR2004 (a typing error, not a budget)
         raise argparse.ArgumentTypeError("it must be between 0 and 10,000 dollars")
     return found
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+    return int(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -398,7 +421,7 @@ def _parser() -> argparse.ArgumentParser:
 
     listed = command("list", _list, "List runs, newest first.")
     listed.add_argument("feature", nargs="?", metavar="FEATURE")
-    listed.add_argument("--most", type=int, default=20)
+    listed.add_argument("--most", type=_number, default=20, metavar="N")
 
     add = command("add", _add, "Add a case to a suite.")
     add.add_argument("feature", metavar="FEATURE")

@@ -116,6 +116,14 @@ def test_any_other_answer_starts_nothing(
     assert started == []
 
 
+def test_a_feature_that_is_named_twice_is_paid_once(
+    started: list[plan.Wanted], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda _: "no")
+    assert cli.main(["run", "triage", "triage", "-n", "2", "--ask"]) == cli.WRONG
+    assert "Together about $2.00" in capsys.readouterr().out
+
+
 def test_an_unknown_feature_ends_it_before_the_question(
     started: list[plan.Wanted], capsys: pytest.CaptureFixture[str]
 ) -> None:
