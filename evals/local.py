@@ -183,7 +183,11 @@ def main() -> int:
 
 def _exit_code(command: Sequence[str], env: Mapping[str, str]) -> int:
     """Run a command to its end. Ctrl-C reaches it too, and it ends by itself."""
-    with subprocess.Popen(command, env=env) as child:
+    try:
+        started = subprocess.Popen(command, env=env)
+    except OSError as error:
+        raise StackError(f"{command[0]} cannot be started: {error.strerror}.") from None
+    with started as child:
         while True:
             try:
                 return child.wait()

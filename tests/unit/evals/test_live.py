@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from evals import cli, local, ready
 from evals.harness import plan
 from evals.models import Run
 from evals.resuming import RESUME
+from project.stack.children import Launcher
 from project.stack.errors import StackError
 from project.stack.local_dir import CHECKOUT
 
@@ -64,6 +66,17 @@ def test_only_the_live_system_keeps_its_database(monkeypatch: pytest.MonkeyPatch
             pass
     assert found == [{"durable": True, "keep": local.DATA}, {"durable": False, "keep": None}]
     assert local.DATA.parent == CHECKOUT / ".local", "`make clean` removes it"
+
+
+def test_a_command_that_cannot_be_started_is_no_regression(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    system = local.System({}, tmp_path, Launcher(tmp_path, tmp_path, ""))
+    monkeypatch.setattr(local, "system", lambda **_: nullcontext(system))
+    command = str(tmp_path / "no-such-command")
+    monkeypatch.setattr("sys.argv", ["evals.local", command])
+    assert local.main() == cli.WRONG
+    assert f"{command} cannot be started: No such file" in capsys.readouterr().err
 
 
 @pytest.fixture
