@@ -303,14 +303,14 @@ def _case(line: bytes) -> Case | str:
         return "the line is empty: delete it"
     try:
         text = line.decode()
-        _loaded(text)
+        parsed(text)
         return Case.model_validate_json(text, strict=True)
     except UnicodeDecodeError as error:
         return f"byte {error.start + 1} is not UTF-8: save the file as UTF-8"
     except ValidationError as error:
         return "; ".join(_fields(error))
     except _DoubleError as error:
-        return f"{error} is given twice in one object"
+        return str(error)
     except (ValueError, RecursionError) as error:
         return f"not JSON: {error}"
 
@@ -323,14 +323,16 @@ def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _DoubleError(repr(next(name for name in names if names.count(name) > 1)))
+        name = next(name for name in names if names.count(name) > 1)
+        raise _DoubleError(f"{name!r} is given twice in one object")
     return found
 
 
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
-def _loaded(text: str) -> Any:
+def parsed(text: str) -> Any:
+    """Return JSON of a case as values. Raises ValueError if a part of it would be lost."""
     if _NUL.search(text):
         raise ValueError("\\u0000 cannot be stored")
     return json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_number)
@@ -376,14 +378,14 @@ def _rows(text: str) -> Iterator[tuple[int, str]]:
 
 def _simple_case(id_: str, field: str, row: str) -> Case | str:
     try:
-        match _loaded(row):
+        match parsed(row):
             case {"input": str(text), "expected_keyword": str(keyword), **others} if not others:
                 expected = Expected(keywords=Keywords(all=(keyword,)))
                 return Case(id=id_, input={field: text}, expected=expected)
             case _:
                 return "each object has the texts input and expected_keyword, and nothing else"
     except _DoubleError as error:
-        return f"{error} is given twice in one object"
+        return str(error)
     except ValidationError as error:
         return "; ".join(f"expected_keyword: {each['msg']}" for each in error.errors())
     except ValueError as error:
@@ -458,5 +460,6 @@ __all__: Sequence[str] = (
     "folder",
     "is_expression",
     "load",
+    "parsed",
     "problems",
 )

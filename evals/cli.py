@@ -326,16 +326,23 @@ def _add(options: argparse.Namespace) -> int:
         **({"held_out": True} if options.held_out else {}),
         "note": options.note,
     }
-    before = file.read_text(encoding="utf-8")
-    line = json.dumps(row, ensure_ascii=False)
-    text = f"{before.rstrip(chr(10))}\n{line}\n" if before.strip() else f"{line}\n"
-    draft = file.with_name(f".{file.name}.draft{file.suffix}")
-    draft.write_text(text, encoding="utf-8")
     try:
+        line = json.dumps(row, ensure_ascii=False).encode()
+        before = file.read_bytes().rstrip(b"\n")
+    except UnicodeEncodeError:
+        problem = "The case cannot be saved as UTF-8: it has half a character, a lone surrogate."
+        raise UsageError(problem) from None
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
+    draft = file.with_name(f".{file.name}.draft{file.suffix}")
+    try:
+        draft.write_bytes(b"\n".join([*([before] if before.strip() else []), line, b""]))
         suite = suites.load(feature, path=draft)
         if problems := suite_checks.problems(feature, suite):
             raise UsageError("\n".join(problems))
         draft.replace(file)
+    except suites.SuiteError as error:
+        raise UsageError(str(error).replace(draft.name, file.name)) from None
     finally:
         draft.unlink(missing_ok=True)
     print(f"{file}: {len(suite.cases)} cases")
@@ -344,9 +351,9 @@ def _add(options: argparse.Namespace) -> int:
 
 def _json(text: str, option: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{option} is not JSON: {error}") from None
+        return suites.parsed(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{option} is no JSON of a case: {error}") from None
 
 
 def _found(name: str) -> Run:
