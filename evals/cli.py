@@ -20,9 +20,9 @@ from aifeature.money import MICRO_PER_USD
 from aifeature.services import controls
 from aifeature.spec import Feature
 from evals import ready, report, resuming, suite_checks
-from evals.harness import conclude, costs, plan, repeats
-from evals.harness.drive import Driver, reopen
-from evals.models import Run, Sample
+from evals.harness import conclude, costs, drive, plan, repeats
+from evals.harness.drive import Driver
+from evals.models import Run
 from evals.progress import Bar
 from evals.report import words
 from evals.statistics import power
@@ -95,15 +95,21 @@ def _of_new_runs(options: argparse.Namespace) -> list[str]:
 def _resume(run: Run, options: argparse.Namespace) -> int:
     if changed := plan.changes_since(run):
         raise UsageError("\n".join([*changed, "Start a new run instead."]))
-    cap_micro = _cap_micro(options) if options.max_usd else run.cap_micro
-    print(f"{words.versions(run)}: at most {costs.dollars(max(cap_micro, run.cap_micro))} in all.")
-    if options.ask and not _agreed():
-        raise UsageError("Nothing was started, and nothing was spent.")
-    reopen(run, cap_micro=cap_micro, doubtful=conclude.doubtful(run))
-    if run.state == Run.State.ENDED:
+    doubtful = conclude.doubtful(run)
+    left = drive.left(run, doubtful=doubtful)
+    if run.state == Run.State.ENDED and not left:
         raise UsageError(
             f"All samples of the run {run.pk} are scored. `report {run.pk}` shows them."
         )
+    cap_micro = _cap_micro(options) if options.max_usd else run.cap_micro
+    estimate = costs.estimate(run, registry.get(run.feature), left)
+    print(
+        f"{words.versions(run)}: {_calls(estimate)}, about {costs.dollars(estimate.micro)}"
+        f" (at most {costs.dollars(max(cap_micro, run.cap_micro))} in all)."
+    )
+    if options.ask and not _agreed():
+        raise UsageError("Nothing was started, and nothing was spent.")
+    drive.reopen(run, cap_micro=cap_micro, doubtful=doubtful)
     return _driven([run])
 
 
@@ -145,7 +151,7 @@ def _with_repeats(wanted: plan.Wanted, *, reuse: bool) -> plan.Wanted:
     choice = repeats.choose(wanted.feature, wanted.suite)
     chosen = replace(wanted, repeats=choice.repeats)
     for rates in choice.rates:
-        price = plan.price_micro(replace(wanted, repeats=rates.repeats), reuse=reuse)
+        price = plan.estimate(replace(wanted, repeats=rates.repeats), reuse=reuse).micro
         mark = "  <- chosen" if rates.repeats == choice.repeats else ""
         print(
             f"  {words.count(rates.repeats, 'repeat')}, about {costs.dollars(price)}:"
@@ -159,34 +165,32 @@ def _with_repeats(wanted: plan.Wanted, *, reuse: bool) -> plan.Wanted:
 def _started(all_wanted: Sequence[plan.Wanted], options: argparse.Namespace) -> list[Run]:
     """Print the prices, and store the runs, all or none."""
     reuse = not options.no_reuse
-    prices = [plan.price_micro(wanted, reuse=reuse) for wanted in all_wanted]
-    for wanted, price in zip(all_wanted, prices, strict=True):
+    estimates = [plan.estimate(wanted, reuse=reuse) for wanted in all_wanted]
+    for wanted, estimate in zip(all_wanted, estimates, strict=True):
         for sentence in plan.suite_changes(wanted.suite):
             print(f"{wanted.feature.slug}: {sentence}")
         against = f" against {wanted.baseline}" if wanted.baseline else ""
         print(
             f"{wanted.feature.slug} {wanted.candidate}{against}:"
             f" {words.count(len(wanted.suite.cases), 'case')},"
-            f" {words.count(wanted.repeats, 'repeat')}, about {costs.dollars(price)}"
-            f" (at most {costs.dollars(wanted.cap_micro)})"
+            f" {words.count(wanted.repeats, 'repeat')}, {_calls(estimate)},"
+            f" about {costs.dollars(estimate.micro)} (at most {costs.dollars(wanted.cap_micro)})"
         )
     if options.ask:
-        print(f"Together about {costs.dollars(sum(prices))}, charged to your key.")
+        together = costs.dollars(sum(estimate.micro for estimate in estimates))
+        print(f"Together about {together}, charged to your key.")
         if not _agreed():
             raise UsageError("Nothing was started, and nothing was spent.")
     with transaction.atomic():
         runs = [plan.start(wanted, reuse=reuse) for wanted in all_wanted]
     for run in runs:
-        print(f"{run.feature}: {_calls_to_make(run)}. Run {run.pk}", flush=True)
+        print(f"{run.feature}: run {run.pk}", flush=True)
     return runs
 
 
-def _calls_to_make(run: Run) -> str:
-    pending = run.samples.filter(state=Sample.State.PENDING)
-    answers = pending.exclude(arm=plan.PLAIN).count()
-    judgements = pending.count() if run.judge else 0  # plain answers too
-    by_judge = f", {judgements:,} of them by the judge" if judgements else ""
-    return f"{words.count(answers + judgements, 'call')} to make{by_judge}"
+def _calls(estimate: costs.Estimate) -> str:
+    by_judge = f" ({estimate.judgements:,} by the judge)" if estimate.judgements else ""
+    return f"{words.count(estimate.answers + estimate.judgements, 'call')} to make{by_judge}"
 
 
 def _agreed() -> bool:
@@ -408,11 +412,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("features", nargs="*", metavar="FEATURE", help="Default: all with a suite.")
     run.add_argument("--against", help="Version to compare with. Default: the active one.")
     run.add_argument("--resume", metavar="RUN", help="Continue a run that has not ended.")
-    _calls(run)
+    _of_calls(run)
 
     same = command("aa", _aa, "Evaluate a prompt against itself: how often is the verdict wrong?")
     same.add_argument("feature", metavar="FEATURE")
-    _calls(same)
+    _of_calls(same)
     same.set_defaults(repeats=AA_REPEATS)
 
     compare = command("compare", _compare, "Compare the candidates of two runs, without a call.")
@@ -443,7 +447,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _calls(parser: argparse.ArgumentParser) -> None:
+def _of_calls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", metavar="VERSION", help="Version to evaluate.")
     parser.add_argument(
         *("--repeats", "-n"),

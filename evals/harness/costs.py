@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final, Literal
 from uuid import UUID
@@ -26,18 +26,28 @@ def dollars(micro: int) -> str:
     return f"${Decimal(money.exact(micro)):.2f}"
 
 
-def estimate_micro(run: Run, feature: Feature, samples: Sequence[Sample]) -> int:
-    """Return the micro-dollars that these samples will probably cost, with their judgements.
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The calls to make, and what they will probably cost."""
+
+    answers: int
+    judgements: int
+    micro: int
+    """Micro-dollars."""
+
+
+def estimate(run: Run, feature: Feature, samples: Sequence[Sample]) -> Estimate:
+    """Return the calls of these samples, of which none has a score, with their price.
 
     By the mean cost of the latest calls, those of the feature and those of its judge apart, or else
     by the length of prompt and input.
     """
-    counts = Counter(sample.arm for sample in samples)
-    calls = sum(count for arm, count in counts.items() if arm in run.arms)
-    total = calls * _mean_micro(run, feature)
-    if run.judge:
-        total += sum(counts.values()) * _judging_micro(run)
-    return round(total)
+    answers = sum(sample.arm != "plain" and sample.output is None for sample in samples)
+    judgements = len(samples) if run.judge else 0  # plain answers too
+    total = answers * _mean_micro(run, feature)
+    if judgements:
+        total += judgements * _judging_micro(run)
+    return Estimate(answers, judgements, round(total))
 
 
 def _mean_micro(run: Run, feature: Feature) -> float:

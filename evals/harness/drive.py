@@ -297,6 +297,12 @@ class Driver:
         return len(Sample.objects.bulk_create(new, ignore_conflicts=True))
 
 
+def left(run: Run, *, doubtful: Sequence[str] = ()) -> list[Sample]:
+    """Return the samples without a score, and the fresh repeats that the driver will add."""
+    fresh = [Sample(arm=plan.FRESH) for _ in doubtful for _ in range(plan.MUST_REPEATS)]
+    return [*run.samples.exclude(state=Sample.State.SCORED), *fresh]
+
+
 def reopen(run: Run, *, cap_micro: int, doubtful: Sequence[str] = ()) -> int:
     """Continue a run: its unscored samples are tried again. Return the number of open samples.
 

@@ -65,6 +65,7 @@ class _Draft:
     run: Run
     samples: list[Sample]
     earlier: _Earlier | None
+    estimate: costs.Estimate
 
 
 def start(wanted: Wanted, *, reuse: bool = True) -> Run:
@@ -91,9 +92,9 @@ def start(wanted: Wanted, *, reuse: bool = True) -> Run:
     return run
 
 
-def price_micro(wanted: Wanted, *, reuse: bool = True) -> int:
-    """Return the estimated micro-dollars of a run without storing it. Raises as `start` does."""
-    return _draft(wanted, reuse=reuse).run.estimate_micro
+def estimate(wanted: Wanted, *, reuse: bool = True) -> costs.Estimate:
+    """Return the calls of a run and their price without storing it. Raises as `start` does."""
+    return _draft(wanted, reuse=reuse).estimate
 
 
 def _draft(wanted: Wanted, *, reuse: bool) -> _Draft:
@@ -118,8 +119,9 @@ def _draft(wanted: Wanted, *, reuse: bool) -> _Draft:
     samples = list(_samples(run, wanted, with_baseline=earlier is None))
     if earlier is not None:
         arms[BASELINE]["taken_from"] = str(earlier.run.pk)
-    run.estimate_micro = costs.estimate_micro(run, wanted.feature, samples)
-    return _Draft(run, samples, earlier)
+    estimated = costs.estimate(run, wanted.feature, samples)
+    run.estimate_micro = estimated.micro
+    return _Draft(run, samples, earlier, estimated)
 
 
 def provider() -> str:

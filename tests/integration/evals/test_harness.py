@@ -18,7 +18,7 @@ from aifeature.models import Attempt, Job, Status
 from aifeature.models.functions import rows
 from aifeature.services.execution import job_run
 from evals import cli, ready, report
-from evals.harness import conclude, drive, plan, repeats
+from evals.harness import conclude, costs, drive, plan, repeats
 from evals.harness.drive import Driver, reopen
 from evals.models import ABANDONED_AFTER, Run, Sample
 from evals.progress import Bar
@@ -257,8 +257,33 @@ def test_a_run_that_was_killed_before_its_verdict_ends_when_it_is_resumed(
     assert cli.main(again) == cli.UNFINISHED, "four cases are no evidence"
     run.refresh_from_db()
     assert (run.state, bool(run.verdict)) == ("ended", True)
-    assert cli.main(again) == cli.WRONG
+    assert cli.main([*again, "--ask"]) == cli.WRONG, "without a question"
     assert "are scored" in capsys.readouterr().err
+
+
+def test_a_resume_shows_what_is_left_before_the_question(
+    judged: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ready, "missing", lambda: "")
+    run = driven(judged(repeats=2))
+    answers = run.samples.filter(arm=plan.CANDIDATE)
+    answers.update(state="unscored", passed=None, score=None, judgement=None)
+    answers.filter(repeat=2).update(output=None)
+    shown: list[str] = []
+
+    def answer(_: str) -> str:
+        shown.append(capsys.readouterr().out)
+        return "no"
+
+    monkeypatch.setattr("builtins.input", answer)
+    assert cli.main(["run", "--resume", str(run.pk), "--ask"]) == cli.WRONG
+    left = costs.estimate(run, registry.get("triage"), drive.left(run))
+    price = costs.dollars(left.micro)
+    assert shown == [
+        f"triage v1: 3 calls to make (2 by the judge), about {price} (at most $1.00 in all).\n"
+    ]
+    assert len(drive.left(run, doubtful=["timer-0"])) == 2 + plan.MUST_REPEATS
+    assert states(run) == {"scored", "unscored"}
 
 
 def test_each_run_of_a_command_ends_as_soon_as_it_is_complete(
@@ -359,7 +384,9 @@ def test_an_invalid_judgement_is_made_again_and_the_output_stays(
 
 def test_an_estimate_counts_answers_and_judgements_once_each(judged: Plan) -> None:
     first = judged(repeats=2)
-    assert cli._calls_to_make(first) == "5 calls to make, 3 of them by the judge"
+    estimate = costs.estimate(first, registry.get("triage"), drive.left(first))
+    assert (estimate.micro, estimate.answers) == (first.estimate_micro, 2)
+    assert cli._calls(estimate) == "5 calls to make (3 by the judge)"
     run = driven(first)
     spent = dict(Attempt.objects.values_list("feature").annotate(Avg("cost_micro")))
     assert set(spent) == {"triage", "judge"}

@@ -9,7 +9,7 @@ import pytest
 
 from aifeature.services import controls
 from evals import cli, local, ready
-from evals.harness import plan
+from evals.harness import costs, plan
 from evals.models import Run
 from evals.resuming import RESUME
 from project.stack.children import Launcher
@@ -90,7 +90,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[plan.Wanted]:
 
     monkeypatch.setattr(ready, "missing", lambda: "")
     monkeypatch.setattr(controls, "prompt_version", lambda _: "v1")
-    monkeypatch.setattr(plan, "price_micro", lambda wanted, reuse: wanted.repeats * 1_000_000)
+    monkeypatch.setattr(
+        plan,
+        "estimate",
+        lambda wanted, reuse: costs.Estimate(200, 20, wanted.repeats * 1_000_000),
+    )
     monkeypatch.setattr(plan, "suite_changes", lambda _: [])
     monkeypatch.setattr(plan, "start", start)
     monkeypatch.setattr("evals.cli.transaction.atomic", nullcontext)
@@ -103,8 +107,9 @@ def test_the_price_is_shown_before_the_question(
     def answer(question: str) -> str:
         shown = capsys.readouterr().out
         assert (
-            "summarize v3 against v1: 110 cases, 2 repeats, about $2.00 (at most $10.00)" in shown
-        )
+            "summarize v3 against v1: 110 cases, 2 repeats, 220 calls to make (20 by the judge),"
+            " about $2.00 (at most $10.00)\n"
+        ) in shown
         assert "Together about $4.00" in shown
         assert "yes" in question
         assert started == []
