@@ -220,10 +220,11 @@ class Index:
     def _read(self, at: int) -> list[Passage]:
         """Return the passages of a section, with the terms of each part."""
         if at not in self._passages:
-            self._passages[at] = []
+            read = []
             for parts in document.passages(self.sections[at].text):
                 terms = tuple(frozenset(self._terms(part)) for part in parts)
-                self._passages[at].append(Passage(parts, terms, frozenset().union(*terms)))
+                read.append(Passage(parts, terms, frozenset().union(*terms)))
+            self._passages[at] = read  # whole, because other threads may find it from here on
         return self._passages[at]
 
     def _weights(self, asked: list[str]) -> dict[str, float]:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
+from workers.sandbox import document
 from workers.sandbox.classify import classify, describe, holds
 from workers.sandbox.cues import Cues, limits, read
 from workers.sandbox.judge import judge
-from workers.sandbox.retrieve import retrieve, sections
+from workers.sandbox.retrieve import Finding, Index, retrieve, sections
 from workers.sandbox.summarize import Summarizer, facts, summary
 
 REPORT = """The harbour board met on Monday. Coffee was served. The board decided to dredge the
@@ -83,6 +86,24 @@ def test_a_question_in_another_language_finds_its_section(
 def test_questions_that_the_text_does_not_answer_are_unknown() -> None:
     assert not retrieve("Which fertiliser brand suits bonsai trees?", MANUAL).known
     assert not retrieve("Anything?", "").known
+
+
+def test_a_thread_finds_the_same_while_another_one_reads_a_section(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    question = "How often do orchids need water?"
+    expected, index = Index(MANUAL).find(question), Index(MANUAL)
+    meanwhile: list[Finding] = []
+    real, is_reading = document.passages, iter([True])
+
+    def passages(text: str) -> Iterable[tuple[str, ...]]:
+        if next(is_reading, False):
+            meanwhile.append(index.find(question))
+        return real(text)
+
+    monkeypatch.setattr(document, "passages", passages)
+    assert index.find(question) == expected
+    assert meanwhile == [expected]
 
 
 SHOP = """# Bicycle shop
