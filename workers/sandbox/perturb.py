@@ -52,12 +52,16 @@ class Draft:
 
     def __init__(self, text: str, body: Mapping[str, Any], reading: Reading) -> None:
         self._reading, self._body, self._honest = reading, body, text
-        self._dice = random.Random(nonce(body, reading.prompt))  # noqa: S311 - noise, no secret
+        self._nonce = nonce(body, reading.prompt)
+        self._dice = self._dice_for("")
         self._schema = tokens.schema_of(body)
         self._root = Root(self._schema or {"type": "string", "description": "answer"})
         self._read = str if self._schema is None else json.loads
         self._whole = {"": self._read(text)}
         self._walk()
+
+    def _dice_for(self, what: str) -> random.Random:
+        return random.Random(f"{self._nonce}{what}")  # noqa: S311 - noise, no secret
 
     def _walk(self) -> None:
         self._places = list(self._root.places(self._whole, "", self._root.schema))
@@ -71,7 +75,7 @@ class Draft:
         """
         prompt = self._reading.prompt
         chances = rates.errors(prompt.instructions[:MAX_INSTRUCTIONS], self._body["model"])
-        # Each fault has a draw of its own: a better prompt removes errors and adds none.
+        # Each fault has draws of its own: a better prompt removes errors and adds none.
         errors = [
             error for error, chance in chances.items() if self._dice.random() < chance * scale
         ]
@@ -79,6 +83,7 @@ class Draft:
         luck = {place: self._dice.random() for place in rates.FOLLOWED}
         if (good := fields.is_good(self._reading)) is None:
             for error in errors:
+                self._dice = self._dice_for(error)
                 getattr(self, f"_{error}")()
                 self._walk()
         elif mistaken < (1 - (rates.SPECIFICITY if good else rates.SENSITIVITY)) * scale:

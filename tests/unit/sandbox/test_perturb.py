@@ -237,6 +237,20 @@ def test_a_prompt_that_forbids_errors_has_a_subset_of_them() -> None:
     assert strict < loose
 
 
+def test_a_prompt_that_forbids_other_errors_has_the_same_wrong_labels() -> None:
+    properties: list[Any] = [SUMMARY["properties"], LABELS["properties"]]
+    schema = {"type": "object", "properties": {**properties[0], **properties[1]}}
+    form, labels = FORBID.split("\n", 1)
+
+    def wrong(system: str) -> dict[int, str]:
+        found = {n: ask(fenced(REPORT, n), schema, system)["topic"] for n in range(100)}
+        return {number: label for number, label in found.items() if label != "harbour"}
+
+    loose, strict = (wrong(f"Summarise the document. {rule}\n{labels}") for rule in ("", form))
+    assert loose == strict
+    assert loose
+
+
 VERDICTS: dict[str, Any] = {
     "type": "object",
     "properties": {
