@@ -118,9 +118,8 @@ class Sample(models.Model):
     passed = models.BooleanField(null=True)
     score = models.FloatField(null=True, help_text="0 to 1.")
     repaired = models.BooleanField(
-        default=False,
-        db_default=False,
-        help_text="Its first answer was invalid, and was sent back with the error.",
+        null=True,
+        help_text="Its first answer was invalid, so that a further call was made; empty: unknown.",
     )
     problem = models.TextField(
         blank=True, default="", help_text="Why there is no output, or no score."

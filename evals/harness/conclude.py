@@ -51,9 +51,8 @@ def _by_case(samples: Iterable[Sample]) -> Mapping[tuple[str, str], tuple[Outcom
     found: dict[tuple[str, str], tuple[Outcome, ...]] = defaultdict(tuple)
     for sample in sorted(samples, key=lambda each: each.repeat):
         if sample.state == Sample.State.SCORED:
-            outcome = Outcome(
-                bool(sample.passed), float(sample.score or 0.0), at_once=not sample.repaired
-            )
+            at_once = None if sample.repaired is None else not sample.repaired
+            outcome = Outcome(bool(sample.passed), float(sample.score or 0.0), at_once=at_once)
             found[sample.case, sample.arm] += (outcome,)
     return found
 

@@ -9,9 +9,9 @@ class Migration(migrations.Migration):
             model_name="sample",
             name="repaired",
             field=models.BooleanField(
-                db_default=False,
-                default=False,
-                help_text="Its first answer was invalid, and was sent back with the error.",
+                help_text="Its first answer was invalid, so that a further call was made;"
+                " empty: unknown.",
+                null=True,
             ),
         ),
     ]

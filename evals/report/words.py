@@ -140,11 +140,11 @@ def smallest_drop(verdict: Mapping[str, Any]) -> str | None:
 def first_answers(verdict: Mapping[str, Any]) -> str:
     """Return the share of valid first answers in each arm; empty if no answer was repaired.
 
-    Verdicts of earlier releases lack it.
+    Empty as well if it is unknown in an arm. Verdicts and repeats of earlier releases lack it.
     """
     arms = [verdict[arm] for arm in (plan.CANDIDATE, plan.BASELINE) if verdict[arm]]
-    shares = [arm.get("at_once", 1.0) for arm in arms]
-    if not shares or min(shares) == 1:
+    shares = [arm.get("at_once") for arm in arms]
+    if None in shares or all(share == 1 for share in shares):
         return ""
     of_baseline = f" (baseline {percent(shares[1])})" if len(shares) > 1 else ""
     return f"{percent(shares[0])}{of_baseline}"

@@ -12,6 +12,7 @@ from evals.statistics.by_tag import TagResult, by_tag
 from evals.statistics.data import (
     CaseOutcomes,
     at_once_mean,
+    first_answers_are_known,
     pass_mean,
     score_lost,
     score_mean,
@@ -54,8 +55,8 @@ class Comparison:
     """Candidate minus baseline of the share of passes."""
     tested: Floats
     """The same of scores if a judge scores, and of passes otherwise."""
-    at_once: Floats
-    """The same of valid first answers."""
+    at_once: Floats | None
+    """The same of valid first answers. None if those of a repeat are unknown."""
     groups: Grouping
     single: bool
     """Whether each arm has one repeat."""
@@ -70,12 +71,11 @@ class Comparison:
         scores = [score_mean(each.candidate) - score_mean(each.baseline) for each in cases]
         single = all(len(each.baseline) == len(each.candidate) == 1 for each in cases)
         outcomes = [outcome for each in cases for outcome in (*each.baseline, *each.candidate)]
+        firsts = [at_once_mean(each.candidate) - at_once_mean(each.baseline) for each in cases]
         return cls(
             passes=np.array(passes),
             tested=np.array(scores if judged else passes),
-            at_once=np.array(
-                [at_once_mean(each.candidate) - at_once_mean(each.baseline) for each in cases]
-            ),
+            at_once=np.array(firsts) if first_answers_are_known(outcomes) else None,
             groups=grouping([each.group for each in cases]),
             single=single,
             judged=judged,
@@ -99,8 +99,8 @@ class Comparison:
 
     @property
     def p_at_once(self) -> float | None:
-        """Return the p value of the valid first answers."""
-        if self.groups.count < LEAST_GROUPS:
+        """Return the p value of the valid first answers, if all are known."""
+        if self.at_once is None or self.groups.count < LEAST_GROUPS:
             return None
         return float(p_values(self.at_once, self.groups, single=self.single))
 

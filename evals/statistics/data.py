@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -13,8 +13,8 @@ class Outcome:
     passed: bool
     score: float
     """From 0 to 1. Without a judge it is 1.0 for a pass, and 0.0 otherwise."""
-    at_once: bool = True
-    """Whether the first answer was valid, so that no repair was paid."""
+    at_once: bool | None = True
+    """Whether the first answer was valid, so that no further call was paid. None: unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,17 @@ def pass_mean(outcomes: tuple[Outcome, ...]) -> float:
     return sum(each.passed for each in outcomes) / len(outcomes)
 
 
+def first_answers_are_known(outcomes: Iterable[Outcome]) -> bool:
+    """Return whether each repeat shows if its first answer was valid.
+
+    Repeats of earlier releases do not.
+    """
+    return all(each.at_once is not None for each in outcomes)
+
+
 def at_once_mean(outcomes: tuple[Outcome, ...]) -> float:
-    """Return the share of valid first answers among at least one repeat of a case."""
-    return sum(each.at_once for each in outcomes) / len(outcomes)
+    """Return the share of valid first answers among at least one repeat of a case, all known."""
+    return sum(bool(each.at_once) for each in outcomes) / len(outcomes)
 
 
 def score_mean(outcomes: tuple[Outcome, ...]) -> float:

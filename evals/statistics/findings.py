@@ -54,9 +54,9 @@ def regressed(comparison: Comparison, rules: Rules) -> Iterator[str]:
         return
     if p < rules.alpha:
         yield f"The candidate is worse: {p_value(p)}, below {rules.alpha:g}."
-    p_at_once = comparison.p_at_once
-    if p_at_once is not None and p_at_once < rules.at_once_alpha:
-        lost = -float(comparison.at_once.mean() * 100)
+    firsts, p_at_once = comparison.at_once, comparison.p_at_once
+    if firsts is not None and p_at_once is not None and p_at_once < rules.at_once_alpha:
+        lost = -float(firsts.mean() * 100)
         yield (
             f"First answers are valid {lost:.1f} points less often, so more calls repair them: "
             f"{p_value(p_at_once)}, below {rules.at_once_alpha:g}."

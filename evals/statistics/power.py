@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from evals.statistics.data import CaseOutcomes
+from evals.statistics.data import CaseOutcomes, first_answers_are_known
 from evals.statistics.distributions import Bools, Floats, Ints
 from evals.statistics.paired import LEAST_GROUPS, grouping
 from evals.statistics.rules import DEFAULT, LEAST_REPEATS, MUST_REPEATS, Rules
@@ -175,7 +175,8 @@ def flips(
     counts = np.array([len(each.outcomes) for each in stored])
     passed = _padded([[o.passed for o in each.outcomes] for each in stored])
     values = _padded([[o.score for o in each.outcomes] for each in stored]) if judged else passed
-    at_once = _padded([[o.at_once for o in each.outcomes] for each in stored])
+    at_once = _padded([[bool(o.at_once) for o in each.outcomes] for each in stored])
+    is_known = first_answers_are_known(o for each in stored for o in each.outcomes)
     groups = grouping([each.group for each in stored])
     if len(stored) < rules.least_cases or groups.count < LEAST_GROUPS:
         raise ValueError("No split has a verdict: it needs more cases with two repeats.")
@@ -192,7 +193,9 @@ def flips(
             baseline=_means(passed, first, half),
             candidate=_means(passed, second, half),
             tested=_means(values, second, half) - _means(values, first, half),
-            at_once=_means(at_once, second, half) - _means(at_once, first, half),
+            at_once=(
+                _means(at_once, second, half) - _means(at_once, first, half) if is_known else None
+            ),
             fresh_failed=~fresh,
             repeats=half,
         ),

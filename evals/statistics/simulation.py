@@ -42,7 +42,7 @@ class Comparisons:
     tested: Floats
     """Candidate minus baseline of the tested means: scores if a judge scores, else passes."""
     at_once: Floats | None
-    """The same of valid first answers. None if no answer was repaired."""
+    """The same of valid first answers. None if no answer was repaired, or if one is unknown."""
     fresh_failed: Bools
     """Whether the case would fail in all fresh repeats."""
     repeats: Ints
@@ -124,8 +124,9 @@ class Model:
         self._beta = prior[1] + rows[:, 2] - rows[:, 1]
         self.rate = float((self._alpha / (self._alpha + self._beta))[self._row].mean())
         self._scores = _Scores(self.cases) if judged else None
-        repaired = any(not o.at_once for each in self.cases for o in each.outcomes)
-        self._at_once = Model(_first_answers(self.cases), judged=False) if repaired else None
+        firsts = {outcome.at_once for each in self.cases for outcome in each.outcomes}
+        is_tested = False in firsts and None not in firsts
+        self._at_once = Model(_first_answers(self.cases), judged=False) if is_tested else None
 
     def compare(
         self, rounds: int, repeats: int, drop: float, random: np.random.Generator
@@ -167,7 +168,7 @@ def _first_answers(cases: Sequence[CaseRepeats]) -> list[CaseRepeats]:
         replace(
             each,
             must=False,
-            outcomes=tuple(Outcome(o.at_once, float(o.at_once)) for o in each.outcomes),
+            outcomes=tuple(Outcome(bool(o.at_once), float(bool(o.at_once))) for o in each.outcomes),
         )
         for each in cases
     ]

@@ -9,7 +9,13 @@ from enum import StrEnum
 from evals.statistics import findings
 from evals.statistics.by_tag import TagResult
 from evals.statistics.comparison import Comparison, comparison_of_halves
-from evals.statistics.data import CaseOutcomes, Outcome, at_once_mean, pass_mean
+from evals.statistics.data import (
+    CaseOutcomes,
+    Outcome,
+    at_once_mean,
+    first_answers_are_known,
+    pass_mean,
+)
 from evals.statistics.intervals import Interval, wilson
 from evals.statistics.rules import DEFAULT, MUST_REPEATS, Rules
 
@@ -30,8 +36,9 @@ class Arm:
     """Wilson's interval at 95 % of the rate. Its sample size is the number of cases."""
     churn: float | None
     """Share of cases with both passes and failures. None if no case has two repeats."""
-    at_once: float
-    """Mean over cases of the share of valid first answers among a case's repeats."""
+    at_once: float | None
+    """Mean over cases of the share of valid first answers among a case's repeats. None if that of a
+    repeat is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +59,7 @@ class Verdict:
     test: str | None
     p: float | None
     p_at_once: float | None
-    """The p value of the valid first answers."""
+    """The p value of the valid first answers. None as well if that of a repeat is unknown."""
     must_broken: tuple[str, ...]
     suspects: tuple[str, ...]
     """`must` cases that need fresh repeats before a verdict is possible."""
@@ -231,7 +238,8 @@ def _arm(outcomes: Sequence[tuple[Outcome, ...]]) -> Arm | None:
     rate = sum(pass_mean(each) for each in scored) / len(scored)
     repeated = [each for each in scored if len(each) > 1]
     churn = sum(_churns(each) for each in repeated) / len(repeated) if repeated else None
-    at_once = sum(at_once_mean(each) for each in scored) / len(scored)
+    known = first_answers_are_known(outcome for each in scored for outcome in each)
+    at_once = sum(at_once_mean(each) for each in scored) / len(scored) if known else None
     return Arm(rate, wilson(rate, len(scored)), churn, at_once)
 
 

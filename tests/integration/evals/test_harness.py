@@ -112,6 +112,10 @@ def test_a_repair_is_counted_in_the_outcome(planned: Plan, sandbox: SandboxServe
     found = conclude.verdict(run)
     assert found.candidate
     assert found.candidate.at_once == 3 / 4
+    run.samples.filter(pk=repaired.pk).update(repaired=None)
+    found = conclude.verdict(run)
+    assert found.candidate
+    assert found.candidate.at_once is None, "a sample of an earlier release"
 
 
 def test_a_suite_of_four_cases_is_no_evidence(planned: Plan) -> None:

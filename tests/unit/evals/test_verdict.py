@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from evals.harness import conclude
-from evals.report.words import smallest_drop
+from evals.report.words import first_answers, smallest_drop
 from evals.statistics.comparison import MCNEMAR, PAIRED_T
 from evals.statistics.data import CaseOutcomes, Outcome
+from evals.statistics.power import error_rates, flips, stored_repeats
 from evals.statistics.verdict import Decision, Verdict, alone, decide, suspects
 from tests.unit.evals.made import case, decided, singles, suite
 
@@ -87,6 +89,25 @@ def test_more_repairs_are_a_regression_although_the_same_cases_pass() -> None:
     assert decided(repaired(same, 10)).decision is PASS, "six of sixty may be chance"
     fewer = [replace(e, baseline=e.candidate, candidate=e.baseline) for e in repaired(same, 6)]
     assert decided(fewer).decision is PASS
+
+
+@pytest.mark.parametrize("arm", ["baseline", "candidate"])
+def test_first_answers_of_which_one_is_unknown_are_not_compared(arm: str) -> None:
+    """Repeats of earlier releases do not show whether the first answer was valid."""
+    first, *others = repaired(suite({("+++", "+++"): 60}), 6)
+    unknown: dict[str, Any] = {arm: tuple(replace(o, at_once=None) for o in getattr(first, arm))}
+    cases = [replace(first, **unknown), *others]
+    verdict = decided(cases)
+    assert (verdict.decision, verdict.reasons, verdict.p_at_once) == (PASS, (), None)
+    stored = conclude.as_json(verdict)
+    assert stored[arm]["at_once"] is None
+    assert first_answers(stored) == ""
+    rates = [
+        error_rates(stored_repeats(each, arm=arm), repeats=3, judged=False, drops=(0,), rounds=99)  # type: ignore[arg-type]
+        for each in (cases, suite({("+++", "+++"): 60}))
+    ]
+    assert rates[0] == rates[1]
+    assert flips(cases, judged=False, rounds=99) == 0
 
 
 def test_groups_and_repeats_use_the_clustered_test() -> None:
