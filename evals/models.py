@@ -126,6 +126,13 @@ class Sample(models.Model):
     )
 
     model = models.CharField(max_length=80, blank=True, default="")
+    first_model = models.CharField(
+        max_length=80,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="That gave the first answer, valid or not; empty: unknown.",
+    )
     judge_model = models.CharField(
         max_length=80, blank=True, default="", db_default="", help_text="That gave the judgement."
     )

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Expression, Q, QuerySet, Value
+from django.db.models.functions import Coalesce, Now, NullIf
 
 from aifeature import registry
 from evals.harness import plan
@@ -23,6 +23,12 @@ EXIT: Final = {Decision.PASS: 0, Decision.REGRESSION: 1, Decision.NOT_COMPARABLE
 
 MOST_OTHER_MODELS: Final = 0.1
 """Greatest difference of the models' shares in both arms with which they compare."""
+
+MODELS: Final = {
+    "answered": Coalesce(NullIf("first_model", Value("")), NullIf("model", Value(""))),
+    "judged": NullIf("judge_model", Value("")),
+}
+"""The model of a sample that counts. Samples of earlier releases have only that of the end."""
 
 
 def outcomes(run: Run, *, baseline: Run | None = None) -> list[CaseOutcomes]:
@@ -95,10 +101,11 @@ def verdict(run: Run, *, baseline: Run | None = None) -> Verdict:
 def _other_models(candidate: QuerySet[Sample], baseline: QuerySet[Sample]) -> Iterator[str]:
     """Yield that other models answered or judged the arms, as a sentence each.
 
-    A few answers of another model are usual: an invalid answer is repaired by a larger one.
+    First answers count, valid or not. A worse prompt may get more invalid ones, which the next
+    model answers again. That is a regression, and no reason not to compare.
     """
-    for field, did in {"model": "answered", "judge_model": "judged"}.items():
-        shares = [_models(candidate, field), _models(baseline, field)]
+    for did, model in MODELS.items():
+        shares = [_models(candidate, model), _models(baseline, model)]
         names = sorted({name for of in shares for name in of})
         differing = sum(abs(shares[0].get(name, 0) - shares[1].get(name, 0)) for name in names) / 2
         if all(shares) and differing > MOST_OTHER_MODELS:
@@ -106,9 +113,10 @@ def _other_models(candidate: QuerySet[Sample], baseline: QuerySet[Sample]) -> It
             yield f"Other models {did} the candidate ({mix[0]}) than the baseline ({mix[1]})."
 
 
-def _models(samples: QuerySet[Sample], field: str) -> dict[str, float]:
-    """Return the share of each model in this field of the samples."""
-    found = Counter(samples.exclude(**{field: ""}).values_list(field, flat=True))
+def _models(samples: QuerySet[Sample], model: Expression) -> dict[str, float]:
+    """Return the share of each model among the samples with one."""
+    named = samples.annotate(named=model).filter(named__isnull=False)
+    found = Counter(named.values_list("named", flat=True))
     return {name: count / found.total() for name, count in found.most_common()}
 
 

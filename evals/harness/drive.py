@@ -193,6 +193,7 @@ class Driver:
         values = {
             **paid,
             "model": end.model,
+            "first_model": end.first_model,
             "latency_ms": end.latency_ms,
             "repaired": end.was_repaired,
         }

@@ -14,4 +14,15 @@ class Migration(migrations.Migration):
                 null=True,
             ),
         ),
+        migrations.AddField(
+            model_name="sample",
+            name="first_model",
+            field=models.CharField(
+                blank=True,
+                db_default="",
+                default="",
+                help_text="That gave the first answer, valid or not; empty: unknown.",
+                max_length=80,
+            ),
+        ),
     ]

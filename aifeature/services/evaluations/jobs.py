@@ -20,7 +20,6 @@ from aifeature.models import TERMINAL, Attempt, AttemptState, Job, Status, submi
 from aifeature.models.job import Origin
 from aifeature.services.jobs import validated
 from aifeature.services.jobs.refusals import NotFound
-from aifeature.spec import Purpose
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -45,13 +44,16 @@ class Ended:
     result: Mapping[str, Any] | None
     error_code: str
     model: str
+    first_model: str
+    """The model that gave the first whole answer, valid or not; empty if none did."""
     prompt_hash: str
     cost_micro: int
     """Spend of all its calls, in micro-dollars; unknown calls count at their bound."""
     latency_ms: int
     """From its first claim to its end, without the time in the queue."""
     was_repaired: bool
-    """Whether an answer was invalid, so that the model was called once more with the error."""
+    """Whether the first whole answer was invalid, so that a further call was made: to the same
+    model with the error, or to the next model. An answer that could not be checked counts too."""
     attempts: tuple[UUID, ...]
     """Its calls in order, the ids of the ledger."""
 
@@ -132,7 +134,7 @@ def ended(jobs: Iterable[UUID]) -> list[Ended]:
     }
     calls: dict[UUID, list[Attempt]] = {}
     ledger = Attempt.objects.filter(job__in=rows).order_by("job_id", "number")
-    fields = ("job_id", "state", "purpose", "cost_micro", "bound_micro", "prompt_hash")
+    fields = ("job_id", "state", "model", "stop_reason", "cost_micro", "bound_micro", "prompt_hash")
     for call in ledger.only(*fields):
         if call.job_id is not None:
             calls.setdefault(call.job_id, []).append(call)
@@ -154,16 +156,19 @@ def mean_micro(jobs: Iterable[UUID]) -> float | None:
 
 
 def _ended(job: Job, calls: list[Attempt]) -> Ended:
+    # The provider states the reason with which it stopped at the end of a whole answer.
+    first = next((call for call in calls if call.stop_reason), None)
     return Ended(
         job=job.pk,
         status=str(job.status),
         result=job.result if job.status == Status.SUCCEEDED else None,
         error_code=job.error_code,
         model=job.model,
+        first_model=first.model if first else "",
         prompt_hash=calls[-1].prompt_hash if calls else "",
         cost_micro=sum(call.spend_micro for call in calls),
         latency_ms=_milliseconds(job.started_at, job.finished_at),
-        was_repaired=any(call.purpose == Purpose.REPAIR for call in calls),
+        was_repaired=first is not None and first is not calls[-1],
         attempts=tuple(call.pk for call in calls),
     )
 

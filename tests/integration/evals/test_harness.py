@@ -536,10 +536,14 @@ def test_arms_that_other_models_answered_do_not_compare(planned: Plan) -> None:
     run = driven(planned(baseline="v1"))
     reason = "Other models answered"
     assert reason not in " ".join(conclude.verdict(run).reasons)
-    run.samples.filter(arm=plan.BASELINE).update(model="claude-opus-5-5")
-    found = conclude.verdict(run)
-    assert found.decision == Decision.NOT_COMPARABLE
-    assert found.reasons[0].startswith(reason)
+    baseline = run.samples.filter(arm=plan.BASELINE)
+    baseline.update(model="claude-opus-5-5")
+    assert reason not in " ".join(conclude.verdict(run).reasons), "first answers count"
+    for first_model in ("claude-opus-5-5", ""):  # empty: a sample of an earlier release
+        baseline.update(first_model=first_model)
+        found = conclude.verdict(run)
+        assert found.decision == Decision.NOT_COMPARABLE
+        assert found.reasons[0].startswith(reason)
 
 
 def test_arms_that_other_models_judged_do_not_compare(judged: Plan) -> None:

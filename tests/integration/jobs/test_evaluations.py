@@ -24,7 +24,7 @@ from aifeature.services.spend import reconciler
 from tests.integration.execution.keeper.conftest import locked
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
-from workers.inference import InferenceRequest, wire
+from workers.inference import Deferred, InferenceRequest, wire
 
 pytestmark = pytest.mark.usefixtures("committed", "sandbox")
 
@@ -120,6 +120,45 @@ def test_an_outage_brings_no_plain_answer(owner: User, sandbox: SandboxServer) -
     sandbox.set_faults({"kind": "overloaded"})
     job = ran(submitted(owner, "answer", {"question": "How long can I ask for a refund?"}))
     assert (job.status, job.degraded) == (Status.QUEUED, False)
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_deferred"),
+    [("malformed_output", False), ("malformed_output", True), ("refusal", False)],
+    ids=["repaired", "its repair is deferred, so the next model answers", "refused"],
+)
+def test_a_first_answer_that_needs_a_further_call_is_seen(
+    owner: User,
+    sandbox: SandboxServer,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+    is_deferred: bool,
+) -> None:
+    sandbox.set_faults({"kind": fault, "times": 1})
+    real, models = calls.make, []
+
+    def make(request: InferenceRequest, *arguments: Any, **options: Any) -> calls.Ended:
+        if is_deferred and request.model in models:
+            raise Deferred(reason="breaker", wait_s=9.0, scope=request.model)
+        models.append(request.model)
+        return real(request, *arguments, **options)
+
+    monkeypatch.setattr(calls, "make", make)
+    (end,) = evaluations.ended([ran(submitted(owner)).pk])
+    assert end.has_answer
+    assert len(end.attempts) == len(models) == 2
+    assert (end.was_repaired, end.first_model, end.model) == (True, models[0], models[-1])
+
+
+def test_a_call_without_an_answer_is_no_first_answer(owner: User, sandbox: SandboxServer) -> None:
+    sandbox.set_faults({"kind": "overloaded", "times": 1})
+    job = submitted(owner)
+    ran(job)
+    Job.objects.filter(pk=job).update(run_at=database_now())
+    (end,) = evaluations.ended([ran(job).pk])
+    failed, answered = Attempt.objects.filter(job=job).order_by("number")
+    assert failed.error_code == "overloaded"
+    assert (end.was_repaired, end.first_model) == (False, answered.model)
 
 
 def test_the_budget_of_evaluations_is_a_cap(owner: User, settings: Any) -> None:
