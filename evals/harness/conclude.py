@@ -150,7 +150,7 @@ def conclude(run: Run) -> dict[str, Any]:
 def gate(run: Run) -> dict[str, Any] | None:
     """Return the error rates of the gate, simulated over the candidate's stored repeats.
 
-    None without repeats: they show how much a case varies.
+    None without repeats of most cases: they show how much answers vary.
     """
     try:
         rates = power.error_rates(

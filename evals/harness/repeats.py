@@ -42,7 +42,7 @@ def choose(feature: Feature, suite: Suite) -> Choice:
     try:
         found, rates = power.repeats_for(stored, judged=bool(earlier.judge), rounds=ROUNDS)
     except ValueError:
-        return Choice(UNKNOWN, f"The run {earlier.pk} has no case with two scores. {_USUAL}")
+        return Choice(UNKNOWN, f"The run {earlier.pk} has too few cases with two scores. {_USUAL}")
     target = f"{DEFAULT.target_drop_points:g} points"
     if all(each.regressions(DEFAULT.target_drop_points) is None for each in rates):
         return Choice(UNKNOWN, f"Fewer cases pass than a drop of {target} takes. {_USUAL}")

@@ -17,7 +17,7 @@ SANDBOX: Final = (
 )
 
 NO_GATE: Final = (
-    "no case has two scored repeats, and a single repeat does not show how much answers vary"
+    "too few cases have two scored repeats, and a single repeat does not show how much answers vary"
 )
 
 ITSELF: Final = "itself"

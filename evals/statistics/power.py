@@ -90,7 +90,7 @@ def error_rates(
     repeats for `must` cases. 2,000 rounds of 150 cases with three repeats take about a second.
 
     Raises:
-        ValueError: No case has two repeats, so that its churn is unknown.
+        ValueError: Too few cases have two repeats, so that the churn is unknown.
     """
     return _error_rates(
         Model(cases, judged=judged), repeats, rules, floor, tuple(drops), rounds, seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,3 +54,12 @@ class Rules:
 
 
 DEFAULT: Final = Rules()
+
+
+def shows_churn(repeats: Collection[int]) -> bool:
+    """Return whether the repeats of each case show how much the answers of a suite vary.
+
+    A few repeated cases do not show it: `must` cases are repeated anyway, and they seldom flip.
+    """
+    repeated = sum(number >= LEAST_REPEATS for number in repeats)
+    return repeated >= DEFAULT.least_cases or 2 * repeated > len(repeats)

@@ -16,7 +16,7 @@ from evals.statistics.data import Outcome, score_lost
 from evals.statistics.distributions import Bools, Floats, Ints
 from evals.statistics.findings import ROUNDING
 from evals.statistics.paired import LEAST_GROUPS, Grouping, grouping
-from evals.statistics.rules import LEAST_REPEATS, MUST_REPEATS, Rules
+from evals.statistics.rules import LEAST_REPEATS, MUST_REPEATS, Rules, shows_churn
 
 MOST_PRIOR: Final = 50.0
 """Largest weight of the prior, in repeats, for cases that are all alike."""
@@ -105,10 +105,10 @@ class Model:
         """Fit the distribution.
 
         Raises:
-            ValueError: No case has two repeats.
+            ValueError: Too few cases have two repeats.
         """
         self.cases = [each for each in cases if each.outcomes]
-        if all(len(each.outcomes) < LEAST_REPEATS for each in self.cases):
+        if not shows_churn([len(each.outcomes) for each in self.cases]):
             raise ValueError("Churn cannot be estimated. Run each case at least twice.")
         self.groups = grouping([each.group for each in self.cases])
         self.must: Bools = np.array([each.must for each in self.cases], dtype=np.bool_)

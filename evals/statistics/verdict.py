@@ -17,7 +17,7 @@ from evals.statistics.data import (
     pass_mean,
 )
 from evals.statistics.intervals import Interval, wilson
-from evals.statistics.rules import DEFAULT, MUST_REPEATS, Rules
+from evals.statistics.rules import DEFAULT, LEAST_REPEATS, MUST_REPEATS, Rules, shows_churn
 
 
 class Decision(StrEnum):
@@ -35,7 +35,7 @@ class Arm:
     interval: Interval
     """Wilson's interval at 95 % of the rate. Its sample size is the number of cases."""
     churn: float | None
-    """Share of cases with both passes and failures. None if no case has two repeats."""
+    """Share of cases with both passes and failures. None if too few cases have two repeats."""
     at_once: float | None
     """Mean over cases of the share of valid first answers among a case's repeats. None if that of a
     repeat is unknown."""
@@ -236,8 +236,9 @@ def _arm(outcomes: Sequence[tuple[Outcome, ...]]) -> Arm | None:
     if not scored:
         return None
     rate = sum(pass_mean(each) for each in scored) / len(scored)
-    repeated = [each for each in scored if len(each) > 1]
-    churn = sum(_churns(each) for each in repeated) / len(repeated) if repeated else None
+    repeated = [each for each in scored if len(each) >= LEAST_REPEATS]
+    is_known = shows_churn([len(each) for each in scored])
+    churn = sum(map(_churns, repeated)) / len(repeated) if is_known else None
     known = first_answers_are_known(outcome for each in scored for outcome in each)
     at_once = sum(at_once_mean(each) for each in scored) / len(scored) if known else None
     return Arm(rate, wilson(rate, len(scored)), churn, at_once)

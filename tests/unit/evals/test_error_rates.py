@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from tests.unit.evals.made import (
     by_churn,
     case,
     classified,
+    decided,
     flaky,
     simulated,
     singles,
@@ -229,6 +231,24 @@ def test_stored_repeats_give_the_true_error_rates(chances: Floats) -> None:
         true = simulated(chances, 3, drop=drop / 100 / float(chances.mean()))
         estimated = np.mean([rates.regressions(drop) or 0.0 for rates in made])
         assert estimated == pytest.approx(classified(true).regression.mean(), abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("repeated", "single", "is_known"),
+    [(12, 88, False), (49, 49, False), (49, 48, True), (50, 100, True), (8, 0, True)],
+)
+def test_a_few_repeated_cases_do_not_show_how_the_others_vary(
+    repeated: int, single: int, *, is_known: bool
+) -> None:
+    """Of a suite that is run once, only `must` cases are repeated, and these seldom flip."""
+    cases = suite({("+++", "+++"): repeated, ("+", "+"): single})
+    verdict = decided(cases)
+    assert verdict.candidate
+    assert (verdict.candidate.churn is not None) is is_known
+    with nullcontext() if is_known else pytest.raises(ValueError, match="at least twice"):
+        error_rates(
+            stored_repeats(cases, arm="candidate"), repeats=1, judged=False, drops=(), rounds=1
+        )
 
 
 def test_case_that_always_passed_may_still_fail() -> None:
