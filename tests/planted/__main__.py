@@ -3,6 +3,9 @@
 A copy of the product gets the changed prompts as further versions, and a system of its own runs it:
 `make planted`, or `make planted ONLY=answer`. The sandbox needs about two minutes for a feature.
 The exit code is 1 if a verdict is wrong.
+
+A section that is removed from the handbook is caught before any call: the suite has cases that
+expect it, and its check names them and the section.
 """
 
 from __future__ import annotations
@@ -40,8 +43,8 @@ class Verdict:
 
     @property
     def is_right(self) -> bool:
-        if self.change.file and self.exit_code == SUITE_IS_WRONG:
-            return True  # the suite names the cases that lost their section, before any call
+        if self.change.section and self.exit_code == SUITE_IS_WRONG:
+            return f"the feature has no section '{self.change.section}'" in self.output
         return self.exit_code == (1 if self.change.is_worse else 0)
 
     def line(self) -> str:

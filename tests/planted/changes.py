@@ -26,6 +26,8 @@ class Change:
     is_worse: bool = True
     file: str = ""
     """Empty: the prompt."""
+    section: str = ""
+    """The id of the section of the file that the change removes."""
 
     def applied(self, text: str) -> str:
         """Return the changed text.
@@ -104,6 +106,7 @@ def _answer() -> Iterator[Change]:
         "handbook section removed",
         ((r"### [^\n]*\{#refund-window\}\n.*?(?=\n##)", ""),),
         file="handbook.md",
+        section="refund-window",
     )
     friendly = "friendly and plain"
     yield _harmless(slug, "a synonym", (friendly, "kind and plain"))
