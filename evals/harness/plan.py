@@ -133,14 +133,19 @@ def provider() -> str:
 def scorer_hash(feature: Feature) -> str:
     """Return the SHA-256 of the scorers: their code, and the settings of the feature for them.
 
-    Runs of different scorers do not compare.
+    The check of the feature is one of them, since it decides which first answers are valid. Own
+    scorers count with their whole modules, where their helpers are. Runs of different scorers do
+    not compare.
     """
     suite = feature.suite
     found = hashlib.sha256(_hash_of(Path(__file__).resolve().parent.parent / "scoring").encode())
+    if feature.check is not None:
+        found.update(inspect.getsource(feature.check).encode())
     if suite is not None:
         found.update(repr((suite.text, suite.least_score, feature.citation_field)).encode())
         for name, function in sorted(suite.functions.items()):
-            found.update(f"{name}\0{inspect.getsource(function)}".encode())
+            module = inspect.getsource(inspect.getmodule(function) or function)
+            found.update(f"{name}\0{function.__qualname__}\0{module}".encode())
     return found.hexdigest()
 
 
