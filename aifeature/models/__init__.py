@@ -5,7 +5,7 @@ from aifeature.models.alert import Alert, CheckRun
 from aifeature.models.control import ControlChange, FeatureControl, KillMode, Stage
 from aifeature.models.dispatch import DispatchTurn, Worker
 from aifeature.models.failure import WebFailure
-from aifeature.models.job import TERMINAL, CancelledBy, Job, Origin, Status
+from aifeature.models.job import EVALUATIONS_ACCOUNT, TERMINAL, CancelledBy, Job, Origin, Status
 from aifeature.models.ledger import (
     NEEDS_A_PERSON,
     OF_USERS,
@@ -23,6 +23,7 @@ from aifeature.models.token import ApiToken
 from aifeature.models.watch import Probe, ScheduleDefault, Watch
 
 __all__ = [
+    "EVALUATIONS_ACCOUNT",
     "NEEDS_A_PERSON",
     "OF_USERS",
     "TERMINAL",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 from django.conf import settings
 from django.db import models
@@ -36,6 +37,10 @@ class Origin(models.TextChoices):
 
     USER = "user"
     EVAL = "eval", "Evaluation"
+
+
+EVALUATIONS_ACCOUNT: Final = "aifeature-evaluations"
+"""The account that owns the jobs of evaluations. It cannot sign in."""
 
 
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.REJECTED})

@@ -1,12 +1,11 @@
 """Jobs of evaluations, which belong to no user: submit them, and read their ends and their spend.
 
-Public: `account`, `submit`, `ended`, `spent_micro`, `mean_micro`, `Ended`, `ACCOUNT`.
+Public: `account`, `submit`, `ended`, `spent_micro`, `mean_micro`, `Ended`.
 
 Size limit: 250 lines.
 """
 
 from aifeature.services.evaluations.jobs import (
-    ACCOUNT,
     Ended,
     account,
     ended,
@@ -15,4 +14,4 @@ from aifeature.services.evaluations.jobs import (
     submit,
 )
 
-__all__ = ["ACCOUNT", "Ended", "account", "ended", "mean_micro", "spent_micro", "submit"]
+__all__ = ["Ended", "account", "ended", "mean_micro", "spent_micro", "submit"]

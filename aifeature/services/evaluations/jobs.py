@@ -16,17 +16,21 @@ from django.contrib.auth import get_user_model
 from django.db.models import Case, Count, Q, Sum, When
 
 from aifeature import prompts, registry
-from aifeature.models import TERMINAL, Attempt, AttemptState, Job, Status, submission
+from aifeature.models import (
+    EVALUATIONS_ACCOUNT,
+    TERMINAL,
+    Attempt,
+    AttemptState,
+    Job,
+    Status,
+    submission,
+)
 from aifeature.models.job import Origin
 from aifeature.services.jobs import validated
 from aifeature.services.jobs.refusals import NotFound
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
-
-ACCOUNT: Final = "aifeature-evaluations"
-"""The account that owns the jobs of evaluations. It cannot sign in."""
-
 
 _SPEND: Final = Case(
     When(Q(state__in=[AttemptState.STARTED, AttemptState.UNKNOWN]), then="bound_micro"),
@@ -66,7 +70,7 @@ class Ended:
 def account() -> User:
     """Return the account of evaluations. Creates it, without a password, if there is none."""
     users = get_user_model()
-    names: dict[str, Any] = {users.USERNAME_FIELD: ACCOUNT}
+    names: dict[str, Any] = {users.USERNAME_FIELD: EVALUATIONS_ACCOUNT}
     found, is_new = users.objects.get_or_create(**names)
     if is_new:
         found.set_unusable_password()
@@ -120,7 +124,7 @@ def submit(
         deadline_s=deadline_s,
     )
     if job is None:
-        raise NotFound(f"The account {ACCOUNT} is closed: activate it in admin.")
+        raise NotFound(f"The account {EVALUATIONS_ACCOUNT} is closed: activate it in admin.")
     return job
 
 

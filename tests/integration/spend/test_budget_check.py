@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from aifeature import registry
 from aifeature.models import Alert, FeatureControl, SpendWindow
+from aifeature.services import evaluations
 from aifeature.services.controls import effective
 from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.spend import budgets
@@ -101,11 +104,23 @@ def test_a_month_without_a_budget_is_alerted_before_the_first_call() -> None:
     assert reached() == [f"{GLOBAL} month"]
 
 
+def test_the_check_reads_no_calls_of_users_for_the_budget_of_evaluations() -> None:
+    with connection.cursor() as cursor, CaptureQueriesContext(connection) as queries:
+        budgets._usual_bound_of_evaluations()
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {queries.captured_queries[0]['sql']}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "using job_own_newest" in plan
+    assert "using attempt_number_once" in plan
+
+
 def test_a_used_up_budget_of_evaluations_is_alerted_and_ends_by_itself(
     make_job: MakeJob, settings: Any
 ) -> None:
     settings.AIFEATURE = {**settings.AIFEATURE, "EVALS_DAILY_BUDGET_USD": 1}
-    begin(claim(make_job(origin="eval")), bound=1000)
+    evals = evaluations.account()
+    begin(claim(make_job(user=evals, origin="eval")), bound=1000)
+    begin(claim(make_job()), bound=7000)
     SpendWindow.objects.all().delete()
     evaluated = {"scope": "feature", "key": "_evals"}
     SpendWindow.objects.create(**evaluated, day=datetime.now(UTC).date(), spent_micro=USD - 1000)
