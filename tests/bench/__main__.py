@@ -21,6 +21,7 @@ from tests.bench import (
     abort,
     api,
     burst,
+    eval_report,
     fair,
     inflight,
     kill,
@@ -54,6 +55,7 @@ BENCHES: dict[str, Bench] = {
     "fair": fair.run,
     "limits": limits.run,
     "memory_buckets": memory_buckets.run,
+    "eval_report": eval_report.run,
 }
 
 ROUNDS = 4
