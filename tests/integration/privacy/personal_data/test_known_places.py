@@ -57,7 +57,7 @@ NO_CONTENT = {
     },
     Sample: {
         *("arm", "case", "state", "job", "judge_job", "output", "parts", "judgement", "problem"),
-        *("model", "judge_model", "attempts"),
+        *("model", "first_model", "judge_model", "attempts"),
     },
 }
 """Text columns whose values are ours or the provider's, never a person's words."""
