@@ -33,14 +33,14 @@ unexport PYTHONDONTWRITEBYTECODE
 SHORT_CHAOS := tests/chaos/test_short_run.py
 CORES := $(BIN)/python -c "import os; print(max(2, os.cpu_count() or 2))"
 PYTEST := $(BIN)/python -m pytest --dist worksteal
-# One more than there are cores, since many tests wait for processes.
-WAITING := -n $$(($$($(CORES)) + 1))
+# Two more than there are cores, since many tests wait for processes.
+WAITING := -n $$(($$($(CORES)) + 2))
 # The harnesses of chaos and bench, whole processes, generated requests, and the SQL state machine.
 NOT_FAST := unit/chaos unit/bench $(addprefix integration/,chaos stack fuzz machine)
 
-# These run no service, so they may run at the lowest priority beside the short chaos run. It needs
-# half of two cores, and must never wait for them.
-BESIDE_CHAOS := tests/unit tests/contract
+# These hardly wait for processes, so they may run at the lowest priority beside the short chaos run.
+# It needs half of two cores, and must never wait for them.
+BESIDE_CHAOS := tests/contract
 
 test: $(READY) ## run the tests; ARGS="-k word" picks some
 	@$(PYTEST) $(WAITING) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(SHORT_CHAOS) $(BESIDE_CHAOS)))
