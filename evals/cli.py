@@ -213,6 +213,9 @@ def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep)
     except KeyboardInterrupt:
         ids = [run.pk for run in runs if run.state != Run.State.ENDED]
         print(f"\nInterrupted. {resuming.after_interrupt(*ids)}", file=sys.stderr)
+        for run in runs:
+            if run.state == Run.State.ENDED:
+                _ended(run)
         return UNFINISHED
     bar.end()
     return _worst([_ended(run) for run in runs])
@@ -228,7 +231,7 @@ def _is_under_way(driver: Driver, bar: Bar) -> bool:
     bar.set(run.feature, progress)
     if progress.is_complete and not driver.add_fresh(_without_fresh(run)):
         conclude.conclude(run)
-    run.refresh_from_db(fields=["state", "note", "verdict", "ended_at"])
+    run.refresh_from_db(fields=["state", "note", "verdict", "ended_at", "cap_micro"])
     return run.state == Run.State.RUNNING
 
 
@@ -287,11 +290,11 @@ def _report(options: argparse.Namespace) -> int:
 
 def _rescore(options: argparse.Namespace) -> int:
     run = _found(options.run)
-    if run.state != Run.State.ENDED:
-        raise UsageError(f"The run {run.pk} has not ended. {resuming.sentence(run.pk)}")
     if run.outputs_deleted_at is not None:
         raise UsageError(f"{words.outputs_deleted(run)} Start a new run to score them.")
-    with transaction.atomic():  # old and new scores do not mix
+    with conclude.locked(run):  # old and new scores do not mix
+        if run.state != Run.State.ENDED:
+            raise UsageError(f"The run {run.pk} has not ended. {resuming.sentence(run.pk)}")
         Driver(run).rescore()
         run.scorer_hash = plan.scorer_hash(registry.get(run.feature))
         run.save(update_fields=["scorer_hash"])

@@ -29,7 +29,7 @@ def uncollected() -> Iterator[None]:
 
 
 class Loader(AppLoader):
-    """Celery's loader. Workers and beat load the tasks with it."""
+    """Celery's loader. Workers, beat and Flower load the tasks with it, and admin's schedule."""
 
     def import_default_modules(self) -> list[Any]:
         """Set Django up, and import the tasks and all features.

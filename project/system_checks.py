@@ -21,7 +21,7 @@ from project.celery import app
 @register("celery")
 def check_task_names(**_: Any) -> list[CheckMessage]:
     """Check that a worker registers each task that services or the schedule send."""
-    for module in app.conf.imports:  # the loader would run these checks again in a worker
+    for module in app.conf.imports:  # the loader would run the checks of features
         import_module(module)
     scheduled = {str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     return unknown_tasks(dispatch.TASK_NAMES | scheduled, known=app.tasks)

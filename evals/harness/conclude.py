@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any, Final
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Expression, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now, NullIf
 
@@ -128,22 +129,34 @@ def floor_of(run: Run) -> float:
     return next((floor for provider, floor in floors if provider == run.provider), 0.0)
 
 
+@contextmanager
+def locked(run: Run) -> Iterator[None]:
+    """Hold the row of a run: no other process ends it, scores it or opens it again meanwhile.
+
+    Simulations and scorers may take longer between two queries than sessions may idle.
+    """
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '15min'")
+        run.state = Run.objects.select_for_update().get(pk=run.pk).state
+        yield
+
+
 def conclude(run: Run) -> dict[str, Any]:
     """Store the verdict of a run whose samples are all scored or unscored, and return it.
 
     If another process has opened samples again, nothing is stored, and the result is empty.
     """
     found: dict[str, Any] = {}
-    with transaction.atomic():
-        row = Run.objects.select_for_update().filter(pk=run.pk)  # `reopen` waits for it
-        row.get()
+    with locked(run):
         if not run.samples.filter(state__in=(Sample.State.PENDING, Sample.State.RUNNING)).exists():
             found = as_json(verdict(run)) | {
                 "plain_rate": rate(run, plan.PLAIN),
                 "gate": gate(run),
                 "flips": flips(run),
             }
-            row.update(verdict=found, state=Run.State.ENDED, note="", ended_at=Now())
+            Run.objects.filter(pk=run.pk).update(
+                verdict=found, state=Run.State.ENDED, note="", ended_at=Now()
+            )
     run.refresh_from_db()
     return found
 

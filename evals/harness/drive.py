@@ -186,8 +186,8 @@ class Driver:
 
     def _postpone(self, sample: Sample, paid: Mapping[str, Any]) -> None:
         """Leave a sample to be done when the budget of the day has room again."""
-        _move(sample, **_again(sample), **paid)
-        self._stop("The budget of evaluations for the day is used up. Resume it tomorrow.")
+        if _move(sample, **_again(sample), **paid):
+            self._stop("The budget of evaluations for the day is used up. Resume it tomorrow.")
 
     def _answered(self, sample: Sample, end: evaluations.Ended, paid: Mapping[str, Any]) -> None:
         values = {
@@ -323,7 +323,7 @@ def reopen(run: Run, *, cap_micro: int, doubtful: Sequence[str] = ()) -> int:
     return left
 
 
-def _move(sample: Sample, **values: Any) -> None:
+def _move(sample: Sample, **values: Any) -> bool:
     """Store values of a sample, unless another process has moved it since it was read."""
     unmoved = Sample.objects.filter(
         pk=sample.pk,
@@ -332,7 +332,7 @@ def _move(sample: Sample, **values: Any) -> None:
         job=sample.job,
         judge_job=sample.judge_job,
     )
-    unmoved.update(**values)
+    return unmoved.update(**values) > 0
 
 
 def _in_words(error: InvalidInput) -> str:

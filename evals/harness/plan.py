@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 
 from aifeature import prompts, registry, suites
@@ -133,28 +135,46 @@ def provider() -> str:
 def scorer_hash(feature: Feature) -> str:
     """Return the SHA-256 of the scorers: their code, and the settings of the feature for them.
 
-    The check of the feature is one of them, since it decides which first answers are valid. Own
-    scorers count with their whole modules, where their helpers are. Runs of different scorers do
-    not compare.
+    The check of the feature is one of them, since it decides which first answers are valid. Each
+    function counts with the code of its folder, where its helpers are. Runs of different scorers
+    do not compare.
     """
     suite = feature.suite
     found = hashlib.sha256(_hash_of(Path(__file__).resolve().parent.parent / "scoring").encode())
-    if feature.check is not None:
-        found.update(inspect.getsource(feature.check).encode())
+    functions: dict[str, Callable[..., Any] | None] = {"": feature.check}
     if suite is not None:
         found.update(repr((suite.text, suite.least_score, feature.citation_field)).encode())
-        for name, function in sorted(suite.functions.items()):
-            module = inspect.getsource(inspect.getmodule(function) or function)
-            found.update(f"{name}\0{function.__qualname__}\0{module}".encode())
+        functions |= suite.functions
+    for name, function in sorted(functions.items()):
+        if function is not None:
+            found.update(f"{name}\0{_hash_of_function(function)}\0".encode())
     return found.hexdigest()
+
+
+def _hash_of_function(function: Callable[..., Any]) -> str:
+    while isinstance(function, partial):
+        function = function.func
+    named = function if inspect.isroutine(function) else type(function)
+    folder = Path(inspect.getfile(named)).resolve().parent
+    return f"{named.__qualname__}\0{_hash_of(folder)}"
 
 
 @cache
 def _hash_of(folder: Path) -> str:
+    """Return the hash of the code of a folder.
+
+    The declaration of a feature is left out: runs with another route compare.
+    """
     found = hashlib.sha256()
     for file in sorted(folder.glob("*.py")):
-        found.update(file.name.encode() + b"\0" + file.read_bytes())
+        code = ast.parse(file.read_bytes())
+        code.body = [each for each in code.body if not _declares_a_feature(each)]
+        found.update(f"{file.name}\0{ast.dump(code)}\0".encode())
     return found.hexdigest()
+
+
+def _declares_a_feature(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "FEATURE"
 
 
 def changes_since(run: Run) -> list[str]:
@@ -298,7 +318,9 @@ def _reusable(run: Run) -> _Earlier | None:
 
 
 def _is_whole(run: Run, arm: str) -> bool:
-    return not run.samples.filter(arm=arm).exclude(state=Sample.State.SCORED).exists()
+    """Return whether everything is known of an arm. Earlier releases did not store repairs."""
+    samples = run.samples.filter(arm=arm)
+    return not samples.filter(~Q(state=Sample.State.SCORED) | Q(repaired=None)).exists()
 
 
 def _copies(run: Run, earlier: _Earlier) -> Iterable[Sample]:

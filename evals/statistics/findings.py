@@ -78,6 +78,15 @@ def noisy_drop(comparison: Comparison, rules: Rules) -> Iterator[str]:
         )
 
 
+def unknown_first_answers(comparison: Comparison) -> Iterator[str]:
+    """Return a sentence about samples of an earlier release, which did not store their repairs."""
+    if comparison.at_once is None:
+        yield (
+            "Of some repeats it is not known if the first answer was valid: an earlier release made"
+            " them. Run both arms again, with --no-reuse."
+        )
+
+
 def below_floor(rate: float, floor: float) -> Iterator[str]:
     if rate < floor - ROUNDING:
         yield f"The pass rate of {rate:.1%} is below the floor of {floor:.1%}."

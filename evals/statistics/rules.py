@@ -61,5 +61,4 @@ def shows_churn(repeats: Collection[int]) -> bool:
 
     A few repeated cases do not show it: `must` cases are repeated anyway, and they seldom flip.
     """
-    repeated = sum(number >= LEAST_REPEATS for number in repeats)
-    return repeated >= DEFAULT.least_cases or 2 * repeated > len(repeats)
+    return 2 * sum(number >= LEAST_REPEATS for number in repeats) > len(repeats)

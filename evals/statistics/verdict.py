@@ -189,7 +189,11 @@ def decide(
     remarks: list[str] = []
     if comparison:
         regressed = [*findings.regressed(comparison, rules), *regressed]
-        undecided = [*findings.noisy_drop(comparison, rules), *undecided]
+        undecided = [
+            *findings.noisy_drop(comparison, rules),
+            *findings.unknown_first_answers(comparison),
+            *undecided,
+        ]
         remarks = [*findings.suspicious(comparison, rules)]
     changed = bool(regressed)
     if candidate:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -36,6 +37,7 @@ def run(stack: Stack, _rounds: int) -> Figure:
 
 def main() -> None:
     """Print the figures as JSON."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     django.setup()
     from evals.report import page  # noqa: PLC0415 (they need the apps loaded)
     from tests.unit.evals.test_report import a_large_run  # noqa: PLC0415

@@ -18,7 +18,7 @@ from tests.contract.expand_only import changed_signatures, problems
 
 pytestmark = pytest.mark.slow
 
-SINCE = "0003_overview_indexes"
+SINCE = {"aifeature": "0003_overview_indexes", "evals": "0001_runs"}
 """Up to this one nothing was released."""
 
 RELEASED_FUNCTIONS = Path(__file__).with_name("released_functions.txt")
@@ -99,10 +99,13 @@ def loader(db: None) -> MigrationLoader:
 
 
 def ours(loader: MigrationLoader) -> list[tuple[str, str]]:
-    """The app's migrations after the first release, in their order."""
-    last = loader.graph.leaf_nodes("aifeature")[0]
-    plan = [key for key in loader.graph.forwards_plan(last) if key[0] == "aifeature"]
-    return plan[plan.index(("aifeature", SINCE)) + 1 :]
+    """The migrations of our apps after the first release, in their order."""
+    found = []
+    for app, since in SINCE.items():
+        last = loader.graph.leaf_nodes(app)[0]
+        plan = [key for key in loader.graph.forwards_plan(last) if key[0] == app]
+        found += plan[plan.index((app, since)) + 1 :]
+    return found
 
 
 def test_every_migration_only_expands_or_has_a_reason(loader: MigrationLoader) -> None:

@@ -20,7 +20,7 @@ SHORTEST_S: Final = 1
 
 def task_names() -> list[str]:
     """Return the tasks that may be scheduled, sorted."""
-    for module in current_app.conf.imports:  # not the loader: its signal runs all system checks
+    for module in current_app.conf.imports:  # the loader would run the checks of features
         import_module(module)
     return sorted(name for name in current_app.tasks if not name.startswith("celery."))
 

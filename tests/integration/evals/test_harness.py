@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django.db.models import Avg
@@ -299,7 +300,8 @@ def test_each_run_of_a_command_ends_as_soon_as_it_is_complete(
         raise KeyboardInterrupt
 
     assert cli._driven([one, two], sleep=interrupt) == cli.UNFINISHED
-    shown = capsys.readouterr().err
+    printed, shown = capsys.readouterr()
+    assert "Pass rate: " in printed, "the verdict of the first is not lost"
     assert (str(one.pk) in shown, str(two.pk) in shown) == (False, True), "to be resumed"
     Run.objects.update(driven_at=Now() - 2 * ABANDONED_AFTER)
     found = {run.pk: run for run in Run.objects.with_driver()}
@@ -454,6 +456,9 @@ def test_an_identical_baseline_of_today_is_taken(planned: Plan) -> None:
     )
     run.kind = Run.Kind.COMPARE
     assert plan._reusable(run) is not None
+    Sample.objects.filter(case="timer-0").update(repaired=None)
+    assert plan._reusable(run) is None, "an earlier release did not store its repairs"
+    Sample.objects.update(repaired=False)
     run.suite_hash = "0" * 64
     assert plan._reusable(run) is None
 
@@ -495,6 +500,28 @@ def test_an_interrupted_rescore_changes_nothing(
     monkeypatch.setattr(drive, "score", interrupted)
     assert cli.main(["rescore", str(run.pk)]) == cli.UNFINISHED
     assert list(run.samples.order_by("pk").values()) == before
+
+
+def test_a_run_is_scored_and_concluded_under_its_lock(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one order, so that no two commands wait for each other; simulations may take minutes."""
+    run = driven(planned())
+    conclude.conclude(run)
+    found = []
+
+    def look(*_: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW idle_in_transaction_session_timeout")
+            found.append(cursor.fetchone())
+        with psycopg.connect(**connection.get_connection_params()) as other:
+            row = other.execute("SELECT FROM evals_run FOR UPDATE SKIP LOCKED").fetchone()
+            found.append(row)
+
+    monkeypatch.setattr(conclude, "gate", look)
+    monkeypatch.setattr(Driver, "rescore", look)
+    assert cli.main(["rescore", str(run.pk)]) == cli.UNFINISHED
+    assert found == [("15min",), None] * 2
 
 
 def test_runs_of_different_suites_do_not_compare(planned: Plan) -> None:

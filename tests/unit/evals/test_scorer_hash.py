@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from aifeature.spec import Feature
+from evals.harness import plan
 from evals.harness.plan import scorer_hash
 from tests.unit.evals.scored import FEATURE
 
@@ -24,14 +26,16 @@ def test_the_helpers_of_an_own_scorer_are_in_the_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def hash_with(name: str, least: int) -> str:
-        lines = (f"def least(): return {least}", "def own(*_): return '' if least() else 'few'")
-        (tmp_path / f"{name}.py").write_text("\n".join(lines))
-        return scorer_hash(scoring_with(import_module(name).own))
+        lines = (f"least = {least}", "from .helper import least\n\ndef own(*_): return str(least)")
+        for file, line in zip(("helper", "scorer"), lines, strict=True):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{file}.py").write_text(line)
+        (tmp_path / name / "__init__.py").touch()
+        return scorer_hash(scoring_with(import_module(f"{name}.scorer").own))
 
     monkeypatch.syspath_prepend(tmp_path)
-    assert (
-        hash_with("scorer_one", 1) == hash_with("scorer_again", 1) != hash_with("scorer_other", 2)
-    )
+    hashes = [hash_with(*each) for each in (("one", 1), ("again", 1), ("other", 2))]
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_the_check_of_the_feature_is_in_the_hash() -> None:
@@ -40,3 +44,12 @@ def test_the_check_of_the_feature_is_in_the_hash() -> None:
 
     checked = FEATURE.model_copy(update={"check": check})
     assert scorer_hash(checked) != scorer_hash(FEATURE)
+    scorer_hash(FEATURE.model_copy(update={"check": partial(check)}))
+
+
+def test_another_route_leaves_runs_comparable(tmp_path: Path) -> None:
+    for name, route in (("a", "haiku"), ("b", "sonnet")):
+        (tmp_path / name).mkdir()
+        text = f"# {name}\ndef check(): ...\n\nFEATURE = Feature(route='{route}')\n"
+        (tmp_path / name / "feature.py").write_text(text)
+    assert plan._hash_of(tmp_path / "a") == plan._hash_of(tmp_path / "b")
