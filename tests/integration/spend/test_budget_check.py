@@ -6,8 +6,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
 from aifeature import registry
 from aifeature.models import Alert, FeatureControl, SpendWindow
@@ -102,16 +100,6 @@ def test_a_site_without_features_has_global_caps(
 def test_a_month_without_a_budget_is_alerted_before_the_first_call() -> None:
     FeatureControl.objects.create(feature=GLOBAL, monthly_budget_usd=0)
     assert reached() == [f"{GLOBAL} month"]
-
-
-def test_the_check_reads_no_calls_of_users_for_the_budget_of_evaluations() -> None:
-    with connection.cursor() as cursor, CaptureQueriesContext(connection) as queries:
-        budgets._usual_bound_of_evaluations()
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(f"EXPLAIN {queries.captured_queries[0]['sql']}")
-        plan = "\n".join(line for (line,) in cursor.fetchall())
-    assert "using job_own_newest" in plan
-    assert "using attempt_number_once" in plan
 
 
 def test_a_used_up_budget_of_evaluations_is_alerted_and_ends_by_itself(
