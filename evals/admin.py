@@ -171,7 +171,7 @@ class RunAdmin(ReadOnlyAdmin):
 def _state(run: Any) -> Labelled:
     """Return the state of a run. One without a driver is labelled as a stopped one."""
     if run.is_abandoned:
-        return Labelled(Run.State.STOPPED, "No driver")
+        return Labelled(Run.State.STOPPED, "Abandoned")
     return Labelled(run.state, run.get_state_display())
 
 

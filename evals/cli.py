@@ -310,7 +310,7 @@ def _list(options: argparse.Namespace) -> int:
     for run in runs[: options.most]:
         decision = run.verdict["decision"] if run.verdict else run.state
         if run.is_abandoned:
-            decision = words.abandoned(run)
+            decision = f"{words.abandoned(run)}; continue with: {words.resume(run)}"
         versions = " against ".join(arm["version"] for arm in run.arms.values())
         when = f"{run.created_at:%Y-%m-%d %H:%M}"
         print(f"{run.pk}  {when}  {run.feature:<12} {versions:<16} {decision}")

@@ -11,7 +11,7 @@ from django.db.models import ExpressionWrapper, Q
 from django.db.models.functions import Coalesce, Now
 
 ABANDONED_AFTER: Final = timedelta(seconds=60)
-"""Age of the last sign of life after which a running run has no driver."""
+"""Age of the last sign of life after which a running run is abandoned: no command drives it."""
 
 
 class Runs(models.QuerySet["Run"]):

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import Count, Q, Sum
 from django.db.models.functions import Now
 
@@ -23,7 +22,7 @@ from aifeature.services import evaluations
 from aifeature.services.jobs.refusals import InvalidInput
 from aifeature.spec import Feature
 from aifeature.suites import Case
-from evals.harness import costs, plan
+from evals.harness import conclude, costs, plan
 from evals.models import Run, Sample
 from evals.scoring import ScorerError, judging, plain, score
 
@@ -310,8 +309,7 @@ def reopen(run: Run, *, cap_micro: int, doubtful: Sequence[str] = ()) -> int:
     `doubtful` cases need fresh repeats, which the driver adds; each counts as an open sample.
     An output that is stored stays, and only its judgement is made again.
     """
-    with transaction.atomic():
-        Run.objects.select_for_update().get(pk=run.pk)  # no process ends it meanwhile
+    with conclude.locked(run):
         run.refresh_from_db()
         for sample in run.samples.filter(state=Sample.State.UNSCORED):
             _move(sample, **_again(sample), problem="")

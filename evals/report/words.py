@@ -69,9 +69,9 @@ def resume(run: Run) -> str:
 
 
 def abandoned(run: Run) -> str:
-    """Return a sentence about a running run that no command drives."""
+    """Return since when no command drives a running run."""
     since = run.driven_at or run.created_at
-    return f"no driver since {since:%Y-%m-%d %H:%M} UTC; continue with: {resume(run)}"
+    return f"no command has worked on it since {since:%Y-%m-%d %H:%M} UTC"
 
 
 def _baseline(run: Run, against: str | None) -> str | None:

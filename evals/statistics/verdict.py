@@ -153,9 +153,9 @@ def decide(
 
     The verdict is not comparable if too many repeats are unscored, or too few cases or groups
     exist. It is not comparable either if none of the rules finds a regression, but a suspected
-    `must` case lacks fresh repeats or scored ones, or noise can explain a drop of at least
-    `drop_points`. So a drop of ten points never passes, and noise that reaches ten points is no
-    regression.
+    `must` case lacks fresh repeats or scored ones, the validity of a first answer is unknown, or
+    noise can explain a drop of at least `drop_points`. So a drop of ten points never passes, and
+    noise that reaches ten points is no regression.
 
     Without a change, at most 5 % of verdicts are regressions. The tests simulate it.
 

@@ -50,6 +50,9 @@ def test_the_check_of_the_feature_is_in_the_hash() -> None:
 def test_another_route_leaves_runs_comparable(tmp_path: Path) -> None:
     for name, route in (("a", "haiku"), ("b", "sonnet")):
         (tmp_path / name).mkdir()
-        text = f"# {name}\ndef check(): ...\n\nFEATURE = Feature(route='{route}')\n"
+        text = f"def check(): ...\n\nFEATURE = Feature(\n    route='{route}',\n)\nONE = 1\n"
         (tmp_path / name / "feature.py").write_text(text)
     assert plan._hash_of(tmp_path / "a") == plan._hash_of(tmp_path / "b")
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "feature.py").write_text(text.replace("ONE = 1", "ONE = 2"))
+    assert plan._hash_of(tmp_path / "b") != plan._hash_of(tmp_path / "c")
