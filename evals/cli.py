@@ -18,6 +18,7 @@ from django.db import transaction
 from aifeature import prompts, registry, suites
 from aifeature.money import MICRO_PER_USD
 from aifeature.services import controls
+from aifeature.services.promotion import subjects
 from aifeature.spec import Feature
 from evals import ready, report, resuming, suite_checks
 from evals.harness import conclude, costs, drive, plan, repeats
@@ -296,7 +297,7 @@ def _rescore(options: argparse.Namespace) -> int:
         if run.state != Run.State.ENDED:
             raise UsageError(f"The run {run.pk} has not ended. {resuming.sentence(run.pk)}")
         Driver(run).rescore()
-        run.scorer_hash = plan.scorer_hash(registry.get(run.feature))
+        run.scorer_hash = subjects.scorer_hash(registry.get(run.feature))
         run.save(update_fields=["scorer_hash"])
         if not conclude.conclude(run):
             raise UsageError(f"The run {run.pk} is under way again. {resuming.sentence(run.pk)}")

@@ -199,6 +199,10 @@ class Env(BaseSettings):
     """Days after which the outputs of an evaluation are deleted. Its scores, verdict and costs
     stay. Its jobs lose their content as users' jobs do, after the days of their feature."""
 
+    evidence_days: int = Field(default=30, ge=1, le=365, examples=[30, 90])
+    """Days for which evidence permits to activate a prompt, or to open a feature to more users. It
+    never stops a prompt that is live."""
+
     lease_seconds: int = Field(default=15, ge=3, le=600, examples=[15, 60])
     """Seconds for which a job stays with a worker that sends no heartbeat."""
 

@@ -258,6 +258,7 @@ AIFEATURE: dict[str, Any] = {
     "GLOBAL_MONTHLY_BUDGET_USD": ENV.global_monthly_budget_usd,
     "EVALS_DAILY_BUDGET_USD": ENV.evals_daily_budget_usd,
     "EVALS_RETENTION_DAYS": ENV.evals_retention_days,
+    "EVIDENCE_DAYS": ENV.evidence_days,
 }
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {

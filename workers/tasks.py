@@ -21,6 +21,7 @@ from aifeature.services.dispatch import Dispatcher, recovery
 from aifeature.services.execution import Runner, calls, worker_context
 from aifeature.services.monitoring.spikes import check as spikes
 from aifeature.services.privacy import retention
+from aifeature.services.promotion import gate_check
 from aifeature.services.provider import watch
 from aifeature.services.spend import budgets, reconciler
 from evals import retention as eval_outputs
@@ -121,8 +122,8 @@ def check_budgets(**_: Any) -> str:
 
 @shared_task(name=row_check.TASK)
 def check_controls(**_: Any) -> str:
-    """Alert on-call about controls that this release cannot apply."""
-    return check_runs.run(row_check.TASK, row_check.check).result
+    """Alert on-call about controls that this release cannot apply, and about unproven prompts."""
+    return check_runs.run(row_check.TASK, gate_check.check).result
 
 
 @shared_task(name=spikes.TASK)

@@ -2,7 +2,13 @@
 
 from aifeature.models.account import ProviderAccount
 from aifeature.models.alert import Alert, CheckRun
-from aifeature.models.control import ControlChange, FeatureControl, KillMode, Stage
+from aifeature.models.control import (
+    ControlChange,
+    FeatureControl,
+    KillMode,
+    RegressionAction,
+    Stage,
+)
 from aifeature.models.dispatch import DispatchTurn, Worker
 from aifeature.models.failure import WebFailure
 from aifeature.models.job import EVALUATIONS_ACCOUNT, TERMINAL, CancelledBy, Job, Origin, Status
@@ -15,6 +21,7 @@ from aifeature.models.ledger import (
     SpendWindow,
 )
 from aifeature.models.limits import RateOverride
+from aifeature.models.promotion import Activation, Evidence
 from aifeature.models.provider import Forced, ModelControl
 from aifeature.models.sign_in import SignIn, SignInCount
 from aifeature.models.spike import Launch, SpendHour
@@ -28,6 +35,7 @@ __all__ = [
     "OF_USERS",
     "TERMINAL",
     "UNSURE",
+    "Activation",
     "Alert",
     "ApiToken",
     "Attempt",
@@ -36,6 +44,7 @@ __all__ = [
     "CheckRun",
     "ControlChange",
     "DispatchTurn",
+    "Evidence",
     "FeatureControl",
     "Forced",
     "Job",
@@ -46,6 +55,7 @@ __all__ = [
     "Probe",
     "ProviderAccount",
     "RateOverride",
+    "RegressionAction",
     "ScheduleDefault",
     "SignIn",
     "SignInCount",

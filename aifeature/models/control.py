@@ -23,6 +23,12 @@ class KillMode(models.TextChoices):
     CANCEL = "cancel", "Cancel: they end"
 
 
+class RegressionAction(models.TextChoices):
+    NOTIFY = "notify", "Alert on-call"
+    ROLL_BACK = "roll_back", "Alert, and roll the prompt back"
+    STOP = "stop", "Alert, and pull the kill switch"
+
+
 class FeatureControl(models.Model):
     """One row per feature. A feature without a row is off and has the limits of its spec."""
 
@@ -99,6 +105,14 @@ class FeatureControl(models.Model):
     retention_days = models.PositiveIntegerField(
         "content kept (days)", null=True, blank=True, help_text="Empty: the code's value."
     )
+    regression_action = models.CharField(
+        "after a regression",
+        max_length=12,
+        choices=RegressionAction,
+        default=RegressionAction.NOTIFY,
+        db_default="notify",
+        help_text="What the weekly run does when a second run confirms a regression.",
+    )
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
@@ -106,6 +120,8 @@ class FeatureControl(models.Model):
         permissions = (
             ("stop_feature", "Can pull the kill switch"),
             ("release_feature", "Can release the kill switch"),
+            ("activate_prompt", "Can activate prompts with evidence, and roll back"),
+            ("override_prompt", "Can request and approve prompts without evidence"),
         )
         constraints = (
             models.CheckConstraint(

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import inspect
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache, partial
-from pathlib import Path
 from typing import Any, Final
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
 from aifeature import prompts, registry, suites
+from aifeature.services import controls
+from aifeature.services.promotion import subjects
 from aifeature.spec import Feature
 from aifeature.suites import Case, Suite
 from evals.harness import costs
@@ -28,7 +24,7 @@ BASELINE: Final = "baseline"
 FRESH: Final = "fresh"
 PLAIN: Final = "plain"
 
-JUDGE: Final = "judge"
+JUDGE: Final = subjects.JUDGE
 MUST_REPEATS: Final = 3
 """Least repeats of a case that may never break, so that one failure by noise decides nothing."""
 
@@ -110,9 +106,9 @@ def _draft(wanted: Wanted, *, reuse: bool) -> _Draft:
         },
         suite_hash=wanted.suite.hash,
         arms=arms,
-        judge=_judge() if wanted.suite.about.criteria else None,
-        scorer_hash=scorer_hash(wanted.feature),
-        provider=provider(),
+        judge=subjects.judge() if wanted.suite.about.criteria else None,
+        scorer_hash=subjects.scorer_hash(wanted.feature),
+        provider=controls.live.provider(),
         repeats=wanted.repeats,
         cap_micro=wanted.cap_micro,
         estimate_micro=0,
@@ -126,64 +122,13 @@ def _draft(wanted: Wanted, *, reuse: bool) -> _Draft:
     return _Draft(run, samples, earlier, estimated)
 
 
-def provider() -> str:
-    """Return the name of the configured provider, `anthropic` or `sandbox`."""
-    name: str = settings.AIFEATURE["PROVIDER"]
-    return name
-
-
-def scorer_hash(feature: Feature) -> str:
-    """Return the SHA-256 of the scorers: their code, and the settings of the feature for them.
-
-    The check of the feature is one of them, since it decides which first answers are valid. Each
-    function counts with the code of its folder, where its helpers are. Runs of different scorers
-    do not compare.
-    """
-    suite = feature.suite
-    found = hashlib.sha256(_hash_of(Path(__file__).resolve().parent.parent / "scoring").encode())
-    functions: dict[str, Callable[..., Any] | None] = {"": feature.check}
-    if suite is not None:
-        found.update(repr((suite.text, suite.least_score, feature.citation_field)).encode())
-        functions |= suite.functions
-    for name, function in sorted(functions.items()):
-        if function is not None:
-            found.update(f"{name}\0{_hash_of_function(function)}\0".encode())
-    return found.hexdigest()
-
-
-def _hash_of_function(function: Callable[..., Any]) -> str:
-    while isinstance(function, partial):
-        function = function.func
-    named = function if inspect.isroutine(function) else type(function)
-    folder = Path(inspect.getfile(named)).resolve().parent
-    return f"{named.__qualname__}\0{_hash_of(folder)}"
-
-
-@cache
-def _hash_of(folder: Path) -> str:
-    """Return the hash of the code of a folder, the same for each version of Python.
-
-    The declaration of a feature is left out: runs with another route compare.
-    """
-    found = hashlib.sha256()
-    for file in sorted(folder.glob("*.py")):
-        text = file.read_text(encoding="utf-8")
-        lines = text.splitlines()
-        for each in ast.parse(text).body:
-            if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "FEATURE":
-                lines[each.lineno - 1 : each.end_lineno] = []
-                break
-        found.update("\0".join((file.name, *lines)).encode())
-    return found.hexdigest()
-
-
 def changes_since(run: Run) -> list[str]:
     """Return what is not as it was when a run started, a sentence each: its rest would differ."""
     feature = registry.get(run.feature)
     changed = {
-        "provider": run.provider != provider(),
-        "code of the scorers": run.scorer_hash != scorer_hash(feature),
-        "judge": run.judge is not None and run.judge != _judge(),
+        "provider": run.provider != controls.live.provider(),
+        "code of the scorers": run.scorer_hash != subjects.scorer_hash(feature),
+        "judge": run.judge is not None and run.judge != subjects.judge(),
     }
     try:
         now = {arm: prompts.get(run.feature, of["version"]).hash for arm, of in run.arms.items()}
@@ -263,16 +208,6 @@ def _arm(feature: Feature, version: str) -> dict[str, Any]:
         "note": prompt.note,
         "system": prompt.system,
         "user": prompt.user,
-    }
-
-
-def _judge() -> dict[str, Any]:
-    feature = registry.get(JUDGE)
-    prompt = prompts.get(JUDGE, feature.prompt_version)
-    return {
-        "version": prompt.version,
-        "hash": prompt.hash,
-        "models": [model for route in feature.routes for model in route.models],
     }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from aifeature.services import controls
+from aifeature.services.promotion import subjects
 from aifeature.spec import Feature
 from aifeature.suites import Suite
-from evals.harness import conclude, plan
+from evals.harness import conclude
 from evals.models import Run
 from evals.statistics import power
 from evals.statistics.rules import DEFAULT
@@ -59,8 +61,8 @@ def _newest(feature: Feature, suite: Suite) -> Run | None:
         Run.objects.filter(
             feature=feature.slug,
             suite_hash=suite.hash,
-            scorer_hash=plan.scorer_hash(feature),
-            provider=plan.provider(),
+            scorer_hash=subjects.scorer_hash(feature),
+            provider=controls.live.provider(),
             state=Run.State.ENDED,
             repeats__gt=1,
         )

@@ -25,7 +25,6 @@ from aifeature.models import (
     Launch,
     RateOverride,
     SpendWindow,
-    Stage,
     Status,
 )
 from aifeature.reasons import FailureCode
@@ -33,6 +32,7 @@ from aifeature.services.alerting import alerts
 from aifeature.services.controls import breakers, effective, switch
 from aifeature.services.texts import FAILED
 from evals.models import Run, Sample
+from tests import proof
 from tests.unit.evals.test_report import HOSTILE, a_run, case, repeats
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ LABELS = {
 def open_features() -> None:
     """Open every feature to all users."""
     for slug in registry.all_features():
-        effective.change(slug, {"stage": Stage.EVERYONE}, reason="test", check_name="test")
+        proof.open_to_users(slug)
     effective.cache.clear()
 
 

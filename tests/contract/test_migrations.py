@@ -74,6 +74,12 @@ REVIEWED: dict[str, str] = {
     "0039_copy_wait_reasons: SQL: DO": (
         "A column that old code does not read, in batches; locked rows are left to the trigger."
     ),
+    "0046_evidence: SQL: CREATE OR REPLACE TRIGGER activation_guard": "On a table that it makes.",
+    "0046_evidence: SQL: CREATE OR REPLACE TRIGGER evidence_guard": "On a table that it makes.",
+    "0046_evidence: SQL: CREATE OR REPLACE TRIGGER truncate_guard": "On tables that it makes.",
+    "0046_evidence: SQL: CREATE OR REPLACE TRIGGER prompt_guard": (
+        "Old code opens features without evidence in admin alone, which is to be refused."
+    ),
     "0024_watch: SQL: CREATE OR REPLACE TRIGGER schedule_guard": (
         "Old beats write columns that it leaves free; what old admin changes of a protected check"
         " is to be refused."

@@ -16,7 +16,6 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connection, connections
 
-from aifeature.models import Stage
 from aifeature.services.controls import breakers, effective
 from aifeature.services.dispatch import dispatcher, publisher
 from aifeature.services.dispatch.worker_agent import WorkerAgent
@@ -27,6 +26,7 @@ from aifeature.services.jobs import admission
 from aifeature.services.provider import account, factory
 from aifeature.services.stores import broker
 from aifeature.services.streams import writer
+from tests import proof
 from tests.functions_in_thread import FunctionsInThread
 from tests.integration.job_rows import claimed, make_call, make_job
 from tests.sandbox_server import SandboxServer, running_sandbox
@@ -179,8 +179,7 @@ def bob(db: None) -> User:
 @pytest.fixture
 def opened(db: None) -> None:
     """Open `summarize` to all users with ample rates."""
-    values = {"stage": Stage.EVERYONE, **AMPLE_RATES}
-    effective.change("summarize", values, reason="test", check_name="test")
+    proof.open_to_users("summarize", **AMPLE_RATES)
 
 
 @pytest.fixture(scope="session")

@@ -38,6 +38,8 @@ RUNBOOKS: Final = {
     STUCK_WORKER: "stuck-worker",
     FEATURE_BROKEN: "feature-broken",
     "prompt_missing": "controls",
+    "prompt_override": "prompts",
+    "prompt_unproven": "prompts",
     "control_unknown": "controls",
     "check_late": "watchers",
     "no_worker": "watchers",

@@ -15,6 +15,8 @@ from django.db.models.functions import Now
 from aifeature.models import FeatureControl, KillMode, RateOverride, Stage
 from aifeature.models.functions import connected
 from aifeature.policies.rates import Override, Rates
+from aifeature.services.controls import live
+from aifeature.services.controls.live import LivePrompt
 
 GLOBAL = "_everything"
 """The control row for all features together. No slug begins with an underscore."""
@@ -37,6 +39,8 @@ class Control:
     kill_mode: KillMode = KillMode.HOLD
     release_percent: int = 100
     prompt_version: str = ""
+    live: tuple[LivePrompt, ...] = ()
+    """The prompts that may be live, the preferred one first."""
     daily_budget_usd: Decimal | None = None
     user_daily_budget_usd: Decimal | None = None
     user_daily_spend_usd: Decimal | None = None
@@ -68,7 +72,7 @@ class Controls:
 
 
 class ControlCache:
-    """All controls. A refresh takes two queries, at most once per POLL_S in each process.
+    """All controls. A refresh takes three queries, at most once per POLL_S in each process.
 
     Their age counts from before the queries: an answer may arrive long after the database read the
     rows, such as when its network was away.
@@ -121,7 +125,9 @@ def _read() -> Controls:
     by_user: dict[int | None, tuple[Override, ...]] = {}
     for row in unexpired:
         by_user[row.user_id] = (*by_user.get(row.user_id, ()), _override(row))
-    return Controls({row.feature: _from_row(row) for row in rows}, by_user)
+    prompts = live.read()
+    by_slug = {row.feature: _from_row(row, prompts.get(row.feature, ())) for row in rows}
+    return Controls(by_slug, by_user)
 
 
 def _members(overrides: Iterable[Override]) -> dict[int, frozenset[int]]:
@@ -149,7 +155,7 @@ def _override(row: RateOverride) -> Override:
     )
 
 
-def _from_row(row: FeatureControl) -> Control:
+def _from_row(row: FeatureControl, prompts: tuple[LivePrompt, ...]) -> Control:
     return Control(
         stage=row.known_stage,
         percent=row.percent,
@@ -158,6 +164,7 @@ def _from_row(row: FeatureControl) -> Control:
         kill_mode=row.known_kill_mode,
         release_percent=row.release_percent,
         prompt_version=row.prompt_version,
+        live=prompts,
         daily_budget_usd=row.daily_budget_usd,
         user_daily_budget_usd=row.user_daily_budget_usd,
         user_daily_spend_usd=row.user_daily_spend_usd,

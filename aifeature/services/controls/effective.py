@@ -23,7 +23,7 @@ from aifeature.policies.access import Visitor, may_use
 from aifeature.policies.budget import GlobalDaily
 from aifeature.policies.rates import Rates
 from aifeature.policies.release import is_released
-from aifeature.services.controls import waiting_jobs
+from aifeature.services.controls import live, opening, waiting_jobs
 from aifeature.services.controls.cache import GLOBAL, Control, cache
 from aifeature.spec import Feature, Limits
 
@@ -44,7 +44,7 @@ __all__ = [
     "is_paused",
     "is_visible",
     "keeps_jobs",
-    "open_for_local_stack",
+    "live_version",
     "prompt_version",
     "retention_days",
     "stage",
@@ -56,12 +56,15 @@ def is_visible(feature: Feature, user: User) -> bool:
         return False
     control = cache.get(feature.slug)
     visitor = Visitor(user.pk, user.is_staff, user.pk in control.invited)
-    return may_use(feature.slug, stage=control.stage, percent=control.percent, visitor=visitor)
+    return may_use(feature.slug, stage=stage(feature), percent=control.percent, visitor=visitor)
 
 
 def stage(feature: Feature) -> Stage:
-    """Return the stage of a feature."""
-    return cache.get(feature.slug).stage
+    """Return the stage of a feature: at most STAFF while this code has no prompt that is live."""
+    set_stage = cache.get(feature.slug).stage
+    if set_stage in opening.STAFF_ONLY or live_version(feature) is not None:
+        return set_stage
+    return Stage.STAFF
 
 
 def is_paused(slug: str, user_id: int) -> bool:
@@ -84,14 +87,25 @@ def _pulled(slug: str, user_id: int) -> Iterator[Control]:
 
 
 def prompt_version(feature: Feature) -> str:
-    """Return the active prompt version, or the code's default if this release cannot use it.
+    """Return the version for staff and evaluations, which may be unproven: the control's.
 
-    `row_check` opens an alert in that case.
+    If this release cannot use it: the live one, or the code's default. `row_check` opens an alert
+    in that case.
     """
     active = cache.get(feature.slug).prompt_version
     if not active or prompts.incompatibility(feature.slug, active):
-        return feature.prompt_version
+        return live_version(feature) or feature.prompt_version
     return active
+
+
+def live_version(feature: Feature) -> str | None:
+    """Return the version for users; None if this code has no prompt that is live.
+
+    Internal features have no users, and no gate.
+    """
+    if feature.internal:
+        return prompt_version(feature)
+    return live.version(feature, cache.get(feature.slug).live)
 
 
 def deadline_s(feature: Feature) -> int:
@@ -217,6 +231,7 @@ def change(
         row.full_clean(exclude=others, validate_unique=False)
         if "prompt_version" in values and row.prompt_version != before["prompt_version"]:
             _check_version(row)
+        opening.check(row, before)
         row.save(update_fields=[*values, "updated_at"])
         ControlChange.objects.bulk_create(
             ControlChange(
@@ -246,15 +261,3 @@ def _check_version(row: FeatureControl) -> None:
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
-
-
-def open_for_local_stack() -> None:
-    """Open every feature whose controls were never changed. For the local stack only."""
-    for slug in registry.offered():
-        if not ControlChange.objects.filter(feature=slug).exists():
-            change(
-                slug,
-                {"stage": Stage.EVERYONE},
-                reason="The local stack opens its own features.",
-                check_name="manage.py stack",
-            )

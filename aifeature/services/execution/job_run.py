@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from pydantic import ValidationError
 
-from aifeature import prompts, registry
+from aifeature import registry
 from aifeature.models import transitions
 from aifeature.models.functions import brief, is_lock_timeout, is_refused, is_turned_away
 from aifeature.models.transitions import (
@@ -36,6 +36,7 @@ from aifeature.services.execution import (
     ledger,
     outcomes,
     output,
+    prompt_choice,
     routes,
     run_decisions,
     worker_context,
@@ -178,13 +179,9 @@ def _execute(
         value = input_values.read(feature.input_model, claimed.input)
     except ValidationError:  # accepted by an earlier release of the feature
         return Failed(FailureCode.INPUT_INVALID)
-    version = claimed.options.get("prompt_version") or controls.prompt_version(feature)
-    try:
-        prompt = prompts.get(feature.slug, version)
-    except prompts.PromptError:
-        if claimed.is_of_user:
-            raise
-        return Failed(FailureCode.FEATURE_REMOVED)  # an evaluation of a prompt of other code
+    prompt = prompt_choice.of(feature, claimed)
+    if not isinstance(prompt, Prompt):
+        return prompt
     message = prompt.render(
         input_values.for_prompt(value), fence=claimed.options.get("nonce") or None
     )

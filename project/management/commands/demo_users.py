@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aifeature.models import ApiToken
 from aifeature.models.token import digest
-from aifeature.services import controls
+from aifeature.services.promotion import local_stack
 from project import loading
 
 STAFF = "staff"
@@ -49,7 +49,7 @@ class Command(BaseCommand):
             _ensure_token(name, text)
         if not get_user_model().objects.exclude(email__endswith=DOMAIN).exists():
             # In a database with real users, operators decide about its features.
-            controls.open_for_local_stack()
+            local_stack.open_features()
 
 
 def _passwords(value: str) -> dict[str, str]:

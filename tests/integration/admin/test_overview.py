@@ -23,7 +23,6 @@ from aifeature.models import (
     AttemptState,
     Job,
     SpendWindow,
-    Stage,
     Status,
     Worker,
     heartbeats,
@@ -32,6 +31,7 @@ from aifeature.models.functions import rows as ask
 from aifeature.models.watch import Watch
 from aifeature.services.controls import effective
 from aifeature.services.monitoring import overview, signs_of_life
+from tests import proof
 from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 
 pytestmark = pytest.mark.slow
@@ -287,8 +287,7 @@ def test_every_link_works(page: Client, make_job: MakeJob, make_attempt: MakeAtt
 
 def test_a_kill_switch_cannot_be_overlooked(page: Client) -> None:
     assert 'class="aif-stop' not in page.get(INDEX).text
-    values = {"stage": Stage.EVERYONE, "killed": True, "kill_reason": "<b>Leak</b>"}
-    effective.change("summarize", values, reason="r", check_name="t")
+    proof.open_to_users("summarize", killed=True, kill_reason="<b>Leak</b>")
     text = page.get(INDEX).text
     assert "Stopped by its kill switch" in text
     assert "&lt;b&gt;Leak&lt;/b&gt;" in text

@@ -8,8 +8,9 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from aifeature.models import Job, Stage, Status
+from aifeature.models import Job, Status
 from aifeature.services.controls import effective
+from tests import proof
 from tests.integration.admin.conftest import MakeJob, Staff
 
 LIST = "/admin/aifeature/job/"
@@ -18,7 +19,7 @@ FORM = {"_form_submitted": "on", "reason": "The provider is back."}
 
 @pytest.fixture
 def failed(make_job: MakeJob) -> Job:
-    effective.change("summarize", {"stage": Stage.EVERYONE}, reason="r", check_name="test")
+    proof.open_to_users("summarize")
     return make_job(status=Status.FAILED, error_code="poison")
 
 

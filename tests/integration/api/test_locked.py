@@ -6,8 +6,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from aifeature.models import Job, Stage
-from aifeature.services.controls import effective
+from aifeature.models import Job
+from tests import proof
 from tests.integration.api.api_jobs import bearer, job, problem, submit
 from tests.integration.execution.keeper.conftest import locked
 
@@ -30,8 +30,7 @@ def test_a_job_whose_row_is_locked_is_cancelled_later(client: Client, ada: User)
 
 
 def test_a_submission_that_a_lock_keeps_out_takes_no_request(client: Client, ada: User) -> None:
-    values = {"stage": Stage.EVERYONE, "requests_per_minute": 1}
-    effective.change("summarize", values, reason="test", check_name="test")
+    proof.open_to_users("summarize", requests_per_minute=1)
     with locked("SELECT 1 FROM auth_user WHERE id = %s FOR UPDATE", ada.pk):
         response = submit(client)
     problem(response, 503, "database_unavailable")

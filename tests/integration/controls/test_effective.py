@@ -144,11 +144,3 @@ def test_an_answer_that_arrives_late_is_old(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(control_cache, "_read", read_slowly)
     assert not cache.get("summarize").killed
     assert cache.get("summarize").killed
-
-
-def test_the_local_stack_opens_only_untouched_features() -> None:
-    effective.open_for_local_stack()
-    assert FeatureControl.objects.get(feature="summarize").stage == Stage.EVERYONE
-    effective.change("summarize", {"stage": Stage.OFF}, reason="x", check_name="x")
-    effective.open_for_local_stack()
-    assert FeatureControl.objects.get(feature="summarize").stage == Stage.OFF

@@ -24,14 +24,13 @@ from aifeature.models import (
     Job,
     KillMode,
     SpendWindow,
-    Stage,
     Status,
     fair_queue,
     transitions,
 )
 from aifeature.models.transitions import Settlement
 from aifeature.reasons import FailureCode
-from aifeature.services.controls import effective, switch
+from aifeature.services.controls import switch
 from aifeature.services.dispatch import recovery
 from aifeature.services.execution import job_run, output
 from aifeature.services.functions.errors import FunctionFailedError
@@ -39,6 +38,7 @@ from aifeature.services.jobs import lifecycle
 from aifeature.services.privacy import export
 from aifeature.services.texts import FAILED
 from aifeature.spec import Feature
+from tests import proof
 from tests.functions_in_thread import FunctionsInThread
 from tests.integration.api.api_jobs import bearer
 from tests.integration.conftest import AMPLE_RATES
@@ -66,8 +66,7 @@ ANSWER = {
 
 @pytest.fixture
 def triage_opened(committed: None) -> None:
-    values = {"stage": Stage.EVERYONE, **AMPLE_RATES}
-    effective.change("triage", values, reason="test", check_name="test")
+    proof.open_to_users("triage", **AMPLE_RATES)
 
 
 def by_api(user: User, ticket: str) -> None:

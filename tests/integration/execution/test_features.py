@@ -13,10 +13,10 @@ from django.db.models.functions import Now
 from aifeature import registry
 from aifeature.features.answer import handbook
 from aifeature.models import Alert, Attempt, Job, Status, transitions
-from aifeature.services.controls import effective
 from aifeature.services.execution import job_run, worker_context
 from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.functions.errors import FunctionsAwayError
+from tests import proof
 from tests.integration.execution.test_gated import HAIKU, SONNET, open_breaker
 from tests.integration.job_rows import MakeJob, claim
 from tests.sandbox_server import SandboxServer
@@ -30,7 +30,7 @@ QUESTION = {"question": "How long after the first payment can I ask for a refund
 @pytest.fixture(autouse=True)
 def _opened_all(opened: None) -> None:
     for slug in registry.all_features():
-        effective.change(slug, {"stage": "everyone"}, reason="test", check_name="test")
+        proof.open_to_users(slug)
 
 
 def ran(make_job: MakeJob, feature: str, value: dict[str, Any], **fields: Any) -> Job:

@@ -73,7 +73,7 @@ def test_each_criterion_needs_one_score() -> None:
 
 def test_no_user_can_submit_or_see_it(ada: User) -> None:
     User.objects.filter(pk=ada.pk).update(is_staff=True, is_superuser=True)
-    effective.change("judge", {"stage": "everyone"}, reason="test", check_name="test")
+    effective.change("judge", {"stage": "staff"}, reason="test", check_name="test")
     ada.refresh_from_db()
     assert "judge" not in {feature.slug for feature in jobs.visible_features(user=ada)}
     with pytest.raises(NotFound):

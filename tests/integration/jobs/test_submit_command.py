@@ -15,6 +15,7 @@ from aifeature.management.commands import submit_job
 from aifeature.models import Job, Status
 from aifeature.services.controls import effective
 from aifeature.services.execution import job_run
+from tests import proof
 from tests.sandbox_server import SandboxServer
 
 pytestmark = pytest.mark.usefixtures("committed", "opened", "sandbox")
@@ -29,7 +30,7 @@ def _a_worker_runs_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         job_run.run_feature(Job.objects.get(status=Status.QUEUED).pk, worker="test")
 
     monkeypatch.setattr(submit_job.Command, "sleep", staticmethod(run))
-    effective.change("triage", {"stage": "everyone"}, reason="test", check_name="test")
+    proof.open_to_users("triage")
 
 
 def submitted(*options: str, feature: str = "summarize", user: str = "ada") -> tuple[Any, str]:

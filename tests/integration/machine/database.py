@@ -109,10 +109,11 @@ def _prepare(url: str, name: str) -> None:
             )
         # Here random calls release a switch, instead of a person.
         session.execute("ALTER TABLE aifeature_featurecontrol DISABLE TRIGGER release_guard")
+        # No call of the machine reads the stage, which needs evidence.
         for feature in (*FEATURES, "_everything"):
             session.execute(
                 "INSERT INTO aifeature_featurecontrol (feature, stage, percent, prompt_version,"
-                " updated_at) VALUES (%s, 'everyone', 0, '', pg_catalog.now())",
+                " updated_at) VALUES (%s, 'staff', 0, '', pg_catalog.now())",
                 (feature,),
             )
 

@@ -18,7 +18,7 @@ from tests.integration.job_rows import MakeJob
 TABLES = (
     *("aifeature_job", "aifeature_attempt", "aifeature_spendwindow", "aifeature_controlchange"),
     *("aifeature_featurecontrol", "aifeature_modelcontrol", "aifeature_rateoverride"),
-    *("aifeature_launch", "auth_user"),
+    *("aifeature_launch", "aifeature_evidence", "aifeature_activation", "auth_user"),
     *("django_celery_beat_periodictask", "django_celery_beat_crontabschedule"),
 )
 

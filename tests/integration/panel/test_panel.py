@@ -13,6 +13,7 @@ from aifeature.services import controls
 from aifeature.services.controls import effective
 from aifeature.services.provider import factory
 from project.panel import actions, provider
+from tests import proof
 from tests.integration.conftest import AMPLE_RATES
 from tests.integration.execution.test_gated import HAIKU
 from tests.integration.execution.test_job_run import run
@@ -29,7 +30,7 @@ PANEL = "/panel/"
 @pytest.fixture
 def staff(client: Client, db: None) -> Client:
     for slug in registry.all_features():
-        effective.change(slug, {"stage": "everyone"}, reason="test", check_name="test")
+        proof.open_to_users(slug)
     client.force_login(User.objects.create_user("sam", is_staff=True, email="sam@demo.invalid"))
     return client
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from aifeature import registry
 from aifeature.models import Job, Status
 from aifeature.services.controls import effective
+from tests import proof
 from tests.integration.job_rows import MakeCall
 
 ANSWER: dict[str, Any] = {
@@ -26,7 +27,7 @@ UNKNOWN = {**ANSWER, "citations": [], "not_in_handbook": True}
 @pytest.fixture(autouse=True)
 def _opened_all(opened: None) -> None:
     for slug in registry.all_features():
-        effective.change(slug, {"stage": "everyone"}, reason="test", check_name="test")
+        proof.open_to_users(slug)
 
 
 def done(user: User, result: dict[str, Any], **fields: Any) -> Job:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from aifeature.services.promotion import subjects
+from aifeature.services.promotion.subjects import scorer_hash
 from aifeature.spec import Feature
-from evals.harness import plan
-from evals.harness.plan import scorer_hash
 from tests.unit.evals.scored import FEATURE
 
 
@@ -52,7 +52,7 @@ def test_another_route_leaves_runs_comparable(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         text = f"def check(): ...\n\nFEATURE = Feature(\n    route='{route}',\n)\nONE = 1\n"
         (tmp_path / name / "feature.py").write_text(text)
-    assert plan._hash_of(tmp_path / "a") == plan._hash_of(tmp_path / "b")
+    assert subjects._hash_of(tmp_path / "a") == subjects._hash_of(tmp_path / "b")
     (tmp_path / "c").mkdir()
     (tmp_path / "c" / "feature.py").write_text(text.replace("ONE = 1", "ONE = 2"))
-    assert plan._hash_of(tmp_path / "b") != plan._hash_of(tmp_path / "c")
+    assert subjects._hash_of(tmp_path / "b") != subjects._hash_of(tmp_path / "c")

@@ -1,0 +1,90 @@
+"""The live prompt of each feature: the newest activation whose prompt this code has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, Q
+from django.db.models.functions import Now
+
+from aifeature import prompts
+from aifeature.models import Activation
+from aifeature.spec import Feature
+
+REAL: Final = "anthropic"
+
+ACTIVATING: Final = (
+    Activation.Kind.ACTIVATED,
+    Activation.Kind.DEPLOYED,
+    Activation.Kind.ROLLED_BACK,
+    Activation.Kind.OVERRIDDEN,
+)
+"""The kinds with which a prompt becomes live, as in `aif_live_prompt`."""
+
+
+class LivePrompt(NamedTuple):
+    """A prompt that may be live."""
+
+    version: str
+    hash: str
+
+
+def provider() -> str:
+    """Return the provider for which evidence counts.
+
+    A real provider at another address than its own has a name of its own: what answers there may be
+    anything, and its evidence proves nothing for others.
+    """
+    name: str = settings.AIFEATURE["PROVIDER"]
+    address: str | None = settings.AIFEATURE["BASE_URL"]
+    if name != REAL or not address:
+        return name
+    place = urlsplit(address).netloc.rpartition("@")[2]
+    return name if place == "api.anthropic.com" else f"{name} at {place}"[:120]
+
+
+def read() -> Mapping[str, tuple[LivePrompt, ...]]:
+    """Return by feature the prompts that may be live with this provider, the preferred one first.
+
+    A prompt that was rolled back is not among them, unless it was activated again since.
+    """
+    ended = Activation.objects.filter(kind=Activation.Kind.ENDED, request=OuterRef("pk"))
+    rows = (
+        Activation.objects.filter(
+            ~Exists(ended),
+            Q(expires_at=None) | Q(expires_at__gt=Now()),
+            kind__in=ACTIVATING,
+            provider=provider(),
+        )
+        .order_by("-id")
+        .values_list("feature", "kind", "version", "prompt_hash", "replaces_hash")
+    )
+    return _preferred(rows)
+
+
+def _preferred(rows: Iterable[tuple[str, str, str, str, str]]) -> dict[str, tuple[LivePrompt, ...]]:
+    found: dict[str, dict[str, LivePrompt]] = {}
+    withdrawn: dict[str, set[str]] = {}
+    for feature, kind, version, hash_, replaced in rows:
+        gone = withdrawn.setdefault(feature, set())
+        if hash_ not in gone:
+            found.setdefault(feature, {}).setdefault(hash_, LivePrompt(version, hash_))
+        if kind == Activation.Kind.ROLLED_BACK:
+            gone.add(replaced)
+    return {feature: tuple(each.values()) for feature, each in found.items()}
+
+
+def version(feature: Feature, candidates: Iterable[LivePrompt]) -> str | None:
+    """Return the first version whose prompt is the same in this code; None if there is none."""
+    return next((each.version for each in candidates if has(feature, each)), None)
+
+
+def has(feature: Feature, prompt: LivePrompt) -> bool:
+    """Return whether this code has exactly this prompt."""
+    try:
+        return prompts.get(feature.slug, prompt.version).hash == prompt.hash
+    except prompts.PromptError:
+        return False

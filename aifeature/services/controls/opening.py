@@ -1,0 +1,47 @@
+"""The gate before users: the database opens a feature only with a proven prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.core.exceptions import ValidationError
+
+from aifeature.models import FeatureControl, Stage
+from aifeature.models.functions import rows
+
+STAFF_ONLY: Final = frozenset({Stage.OFF, Stage.STAFF})
+"""The stages at which no user gets an answer. They need no evidence."""
+
+_RANK: Final = {stage.value: rank for rank, stage in enumerate(Stage)}
+
+HOW: Final = "Activate a version with evidence first: Prompts and evidence, on the feature's page."
+
+
+def check(row: FeatureControl, before: Mapping[str, Any]) -> None:
+    """Refuse a change that the database would refuse (`prompt_guard`), in words for its field.
+
+    Args:
+        row: The control with its new values, locked.
+        before: The old values of the fields that change, by name.
+
+    Raises:
+        ValidationError: users would get an unproven prompt, or more users one with old evidence.
+    """
+    if row.known_stage in STAFF_ONLY and row.stage in Stage:
+        return
+    more = opens_more(row, before)
+    is_other = row.prompt_version != before.get("prompt_version", row.prompt_version)
+    if not more and not is_other:
+        return
+    if problem := rows("aif_opening_problem", row.feature, row.prompt_version, more)[0][0]:
+        field = "stage" if more else "prompt_version"
+        raise ValidationError({field: f"{problem} {HOW}"})
+
+
+def opens_more(row: FeatureControl, before: Mapping[str, Any]) -> bool:
+    """Return whether more users than before may use the feature."""
+    stage = before.get("stage", row.stage)
+    if _RANK.get(row.stage, len(_RANK)) > _RANK.get(stage, len(_RANK)):
+        return True
+    return row.stage == Stage.PERCENT and row.percent > before.get("percent", row.percent)

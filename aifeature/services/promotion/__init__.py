@@ -1,0 +1,32 @@
+"""Evidence for prompts, and what is live: activate, roll back, override.
+
+Public: the modules, and the types that `__all__` names.
+
+Size limit: 750 lines.
+"""
+
+from aifeature.models import Activation, Evidence
+from aifeature.services.promotion import (
+    activations,
+    evidence,
+    gate_check,
+    local_stack,
+    standing,
+    subjects,
+)
+from aifeature.services.promotion.activations import RefusedError
+from aifeature.services.promotion.subjects import Conditions, Subject
+
+__all__ = [
+    "Activation",
+    "Conditions",
+    "Evidence",
+    "RefusedError",
+    "Subject",
+    "activations",
+    "evidence",
+    "gate_check",
+    "local_stack",
+    "standing",
+    "subjects",
+]

@@ -1,0 +1,283 @@
+"""No prompt goes live unproven: by no path, and with no evidence but its own."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
+
+from aifeature import prompts, registry
+from aifeature.models import Activation, ControlChange, Evidence, FeatureControl, Stage
+from aifeature.services import controls, jobs
+from aifeature.services.promotion import RefusedError, activations, evidence, subjects
+from tests import proof
+
+SUMMARIZE = registry.get("summarize")
+SLUG = "summarize"
+
+pytestmark = pytest.mark.django_db
+
+
+def live() -> str | None:
+    controls.clear_cache()
+    return controls.live_version(SUMMARIZE)
+
+
+def sql(statement: str, *values: Any) -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(statement, values)
+
+
+def refused_by_database(statement: str, *values: Any) -> str:
+    with pytest.raises(IntegrityError) as refusal:
+        sql(statement, *values)
+    return str(refusal.value)
+
+
+def proven(version: str, **values: Any) -> Evidence:
+    """Evidence as an evaluation of today would store it."""
+    subject = subjects.of(SUMMARIZE, version)
+    of_subject = {
+        "fingerprint": subject.fingerprint,
+        "conditions": subjects.as_json(subject.conditions),
+    }
+    return proof.evidence(SLUG, version, **of_subject, **values)
+
+
+@pytest.fixture
+def sam(ada: User) -> User:
+    return User.objects.create_user("sam", is_staff=True)
+
+
+def test_no_path_leads_from_nothing_to_users() -> None:
+    """Without evidence: the service, the control, SQL on either table, a new control row."""
+    with pytest.raises(RefusedError, match="Evaluate it: python -m evals run"):
+        activations.activate(SLUG, "v3", reason="r", check_name="test")
+    with pytest.raises(ValidationError, match="only staff"):
+        controls.change(SLUG, {"stage": Stage.EVERYONE}, reason="r", check_name="test")
+    FeatureControl.objects.create(feature=SLUG, stage=Stage.STAFF, prompt_version="v3")
+    assert "only staff" in refused_by_database(
+        "UPDATE aifeature_featurecontrol SET stage = 'everyone' WHERE feature = 'summarize'"
+    )
+    assert "only staff" in refused_by_database(
+        "INSERT INTO aifeature_featurecontrol (feature, stage, percent, prompt_version, updated_at)"
+        " VALUES ('triage', 'beta', 0, 'v1', now())"
+    )
+    assert "no evidence" in refused_by_database(
+        "INSERT INTO aifeature_activation (feature, provider, version, prompt_hash, kind,"
+        " check_name, reason) VALUES ('summarize', 'sandbox', 'v3', 'x', 'activated', 'me', 'r')"
+    )
+    assert live() is None
+
+
+def test_another_version_than_the_live_one_is_refused_at_stages_with_users() -> None:
+    proof.open_to_users(SLUG)
+    for version in ("v2", "v9", ""):
+        said = refused_by_database(
+            "UPDATE aifeature_featurecontrol SET prompt_version = %s WHERE feature = 'summarize'",
+            version,
+        )
+        assert "users may get only what is activated: v3" in said
+    with pytest.raises(ValidationError) as refusal:
+        controls.change(SLUG, {"prompt_version": "v2"}, reason="r", check_name="test")
+    assert "prompt_version" in refusal.value.message_dict
+    controls.change(SLUG, {"stage": Stage.STAFF}, reason="r", check_name="test")
+    controls.change(SLUG, {"prompt_version": "v2"}, reason="r", check_name="test")
+    assert (live(), controls.prompt_version(SUMMARIZE)) == ("v3", "v2"), "staff try it"
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        ({"passed": False, "verdict": {"decision": "regression"}}, "did not pass"),
+        ({"fresh_until": timezone.now() - timedelta(seconds=1)}, "too old"),
+        ({"measured_at": timezone.now() + timedelta(hours=1)}, "a clock is wrong"),
+        ({"provider": "anthropic", "fresh_until": timezone.now() + timedelta(days=9)}, "evidence"),
+        ({"prompt_hash": "0" * 64}, "The evidence is of"),
+    ],
+)
+def test_evidence_that_does_not_count(values: dict[str, Any], why: str) -> None:
+    """Failed, stale, of the future, of another provider, of a text that no code has."""
+    proven("v3", **values)
+    with pytest.raises(RefusedError, match=why):
+        activations.activate(SLUG, "v3", reason="r", check_name="test")
+    assert live() is None
+
+
+def test_evidence_of_another_suite_is_named_and_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The suite was edited since, perhaps during the run."""
+    conditions = {**subjects.as_json(subjects.conditions(SUMMARIZE)), "suite": "edited"}
+    proof.evidence(SLUG, "v3", conditions=conditions)
+    with pytest.raises(RefusedError, match="The newest is of another suite"):
+        activations.activate(SLUG, "v3", reason="r", check_name="test")
+
+
+def test_the_newest_evidence_of_a_prompt_counts() -> None:
+    older = proven("v3")
+    proven("v3", passed=False, verdict={"decision": "regression"})
+    with pytest.raises(RefusedError, match="did not pass"):
+        activations.activate(SLUG, "v3", reason="r", check_name="test")
+    assert "newer evidence" in refused_by_database(
+        "INSERT INTO aifeature_activation (feature, provider, version, prompt_hash, kind,"
+        " check_name, reason, evidence_id)"
+        " VALUES ('summarize', 'sandbox', 'v3', %s, 'activated', 'me', 'r', %s)",
+        older.prompt_hash,
+        older.pk,
+    )
+
+
+def test_an_activation_is_live_at_once_and_on_record(sam: User) -> None:
+    proven("v3")
+    row = activations.activate(SLUG, "v3", reason="It passed.", user_id=sam.pk)
+    assert (live(), row.kind, row.user) == ("v3", "activated", sam)
+    change = ControlChange.objects.get(field="live_prompt")
+    assert (change.new, change.reason) == (f"v3 {row.prompt_hash[:8]}", "It passed.")
+    assert change.figures == {"kind": "activated", "evidence": str(row.evidence_id)}
+    controls.change(SLUG, {"stage": Stage.EVERYONE}, reason="r", check_name="test")
+
+
+def test_rows_are_never_edited_or_deleted() -> None:
+    row = proof.activate(SLUG)
+    for model, change in (
+        (Evidence, "UPDATE aifeature_evidence SET passed = false"),
+        (Evidence, "UPDATE aifeature_evidence SET fresh_until = NULL"),
+        (Activation, "UPDATE aifeature_activation SET expires_at = now() + interval '1 day'"),
+        (Evidence, "DELETE FROM aifeature_evidence"),
+        (Activation, "DELETE FROM aifeature_activation"),
+    ):
+        assert "refused" in refused_by_database(change)
+        assert model.objects.exists()
+    assert live() == row.version
+    for values in ({"fresh_until": None, "provider": "anthropic"}, {"verdict": {}}):
+        with pytest.raises(IntegrityError), transaction.atomic():
+            proof.evidence(SLUG, **values)
+
+
+def test_two_people_activate_different_versions_and_the_second_is_refused() -> None:
+    """Both compared their version with v1. The second one would replace v3 unseen."""
+    proof.activate(SLUG, "v1")
+    v1 = Activation.objects.get().prompt_hash
+    proven("v2", live_hash=v1)
+    proven("v3", live_hash=v1)
+    activations.activate(SLUG, "v3", reason="r", check_name="one")
+    with pytest.raises(RefusedError, match="does not compare it with v3, which is live now"):
+        activations.activate(SLUG, "v2", reason="r", check_name="other")
+    assert live() == "v3"
+
+
+def test_stale_evidence_stops_more_users_and_never_a_live_prompt(ada: User) -> None:
+    proof.open_to_users(SLUG, stage=Stage.PERCENT, percent=5)
+    controls.change(SLUG, {"percent": 6}, reason="r", check_name="test")
+    row = Activation.objects.get()
+    proof.evidence(SLUG, fresh_until=timezone.now() - timedelta(days=1))
+    for more in ({"percent": 7}, {"stage": Stage.EVERYONE}):
+        with pytest.raises(ValidationError, match="too old"):
+            controls.change(SLUG, more, reason="r", check_name="test")
+    controls.change(SLUG, {"percent": 5}, reason="r", check_name="test")
+    assert live() == row.version
+    assert controls.stage(SUMMARIZE) == Stage.PERCENT
+
+
+def test_a_roll_back_goes_to_the_newest_earlier_version_at_any_age() -> None:
+    for version in ("v1", "v2"):
+        proof.activate(SLUG, version, live_hash=_live_hash())
+    old = timezone.now() - timedelta(days=400)
+    proof.evidence(SLUG, "v2", fresh_until=old)
+    proof.activate(SLUG, live_hash=_live_hash())
+    assert activations.roll_back(SLUG, reason="Worse.", check_name="test").version == "v2"
+    assert live() == "v2"
+    assert activations.roll_back(SLUG, reason="Worse.", check_name="test").version == "v1"
+    with pytest.raises(RefusedError, match="No earlier version"):
+        activations.roll_back(SLUG, reason="Worse.", check_name="test")
+    assert live() == "v1"
+
+
+def test_what_was_rolled_back_does_not_return_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code lacks the version of the roll-back: the one before serves, not the bad one."""
+    for version in ("v1", "v2", "v3"):
+        proof.activate(SLUG, version, live_hash=_live_hash())
+    activations.roll_back(SLUG, reason="Worse.", check_name="test")
+    has = controls.live.has
+    monkeypatch.setattr(controls.live, "has", lambda f, p: p.version != "v2" and has(f, p))
+    assert live() == "v1"
+
+
+def _live_hash() -> str:
+    row = activations.live_row(SLUG)
+    return row.prompt_hash if row else ""
+
+
+def test_an_override_needs_two_people_and_ends(ada: User, sam: User) -> None:
+    proof.open_to_users(SLUG)
+    proof.activate(SLUG, "v1", live_hash=_live_hash())
+    request = activations.request_override(SLUG, "v2", hours=2, reason="Leak", user_id=ada.pk)
+    assert live() == "v1"
+    with pytest.raises(RefusedError, match="A second person approves"):
+        activations.approve_override(request.pk, reason="ok", user_id=ada.pk)
+    row = activations.approve_override(request.pk, reason="ok", user_id=sam.pk)
+    assert (live(), row.version) == ("v2", "v2")
+    with pytest.raises(RefusedError, match="already"):
+        activations.approve_override(request.pk, reason="ok", user_id=sam.pk)
+    activations.end_override(SLUG, reason="Done", user_id=sam.pk)
+    assert live() == "v1"
+    assert FeatureControl.objects.get(feature=SLUG).prompt_version == "v1"
+
+
+def test_an_expired_override_is_over_by_the_database_clock(ada: User, sam: User) -> None:
+    proof.open_to_users(SLUG)
+    request = activations.request_override(SLUG, "v2", hours=1, reason="Leak", user_id=ada.pk)
+    begun = timezone.now() - timedelta(hours=2)
+    Activation.objects.create(
+        **{f: getattr(request, f) for f in ("feature", "provider", "version", "prompt_hash")},
+        kind=Activation.Kind.OVERRIDDEN,
+        request=request,
+        user=sam,
+        reason="ok",
+        expires_at=begun + timedelta(hours=1),
+    )
+    assert live() == "v3"
+
+
+def test_a_deploy_that_changes_the_hash_serves_staff_only_until_evidence_exists(
+    ada: User, sam: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proof.open_to_users(SLUG)
+    assert SUMMARIZE in jobs.visible_features(user=ada)
+    route = SUMMARIZE.routes[-1].model_copy(update={"models": ("claude-opus-5-5",)})
+    changed = SUMMARIZE.model_copy(update={"routes": (route,)})
+    features = {**registry.all_features(), SLUG: changed}
+    monkeypatch.setattr(registry, "all_features", lambda: features)
+    prompts.get.cache_clear()
+    try:
+        controls.clear_cache()
+        assert controls.stage(changed) == Stage.STAFF
+        assert changed not in jobs.visible_features(user=ada)
+        assert changed in jobs.visible_features(user=sam)
+        assert activations.settle(changed) is None
+        subject = subjects.of(changed, "v3")
+        proof.evidence(SLUG, fingerprint=subject.fingerprint)
+        settled = activations.settle(changed)
+        assert settled is not None
+        assert settled.kind == Activation.Kind.DEPLOYED
+        assert changed in jobs.visible_features(user=ada)
+    finally:
+        prompts.get.cache_clear()
+
+
+def test_evidence_travels_between_databases_once() -> None:
+    row = proven("v3")
+    dumped = evidence.dump([row])
+    assert evidence.load(dumped, origin=Evidence.Origin.LOADED) == 0
+    dumped[0]["id"] = "11111111-1111-4111-8111-111111111111"
+    assert evidence.load(dumped, origin=Evidence.Origin.LOADED) == 1
+    loaded = Evidence.objects.get(pk=dumped[0]["id"])
+    assert (loaded.fingerprint, loaded.passed, loaded.origin) == (row.fingerprint, True, "loaded")
+    with pytest.raises(ValidationError):
+        evidence.load([{**dumped[0], "id": str(row.pk)[:-1] + "0", "feature": ""}], origin="loaded")

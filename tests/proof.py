@@ -1,0 +1,63 @@
+"""Prompts with evidence, for tests that need an open feature and not its evaluation."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aifeature import prompts, registry
+from aifeature.models import Activation, Evidence, FeatureControl, Stage
+from aifeature.services import controls
+
+MEASURED_AT = datetime(2026, 11, 2, 3, tzinfo=UTC)
+
+
+def evidence(slug: str, version: str = "", **values: Any) -> Evidence:
+    """Store passing evidence of a version, by default the code's, and return it."""
+    prompt = prompts.get(slug, version or registry.get(slug).prompt_version)
+    row = {
+        "feature": slug,
+        "version": prompt.version,
+        "provider": controls.live.provider(),
+        "prompt_hash": prompt.hash,
+        "fingerprint": prompt.hash,
+        "conditions": {},
+        "live_hash": "",
+        "passed": True,
+        "verdict": {"decision": "pass"},
+        "outcomes": {},
+        "runs": [],
+        "answered_by": [],
+        "measured_at": MEASURED_AT,
+        "fresh_until": None,
+    }
+    return Evidence.objects.create(**{**row, **values})
+
+
+def activate(slug: str, version: str = "", **values: Any) -> Activation:
+    """Make a version live, with evidence of its own, and return the activation."""
+    proof = evidence(slug, version, **values)
+    row = Activation.objects.create(
+        feature=slug,
+        provider=proof.provider,
+        version=proof.version,
+        prompt_hash=proof.prompt_hash,
+        kind=Activation.Kind.ACTIVATED,
+        evidence=proof,
+        check_name="test",
+        reason="test",
+    )
+    FeatureControl.objects.update_or_create(
+        feature=slug, defaults={"prompt_version": proof.version}
+    )
+    controls.clear_cache()
+    return row
+
+
+def open_to_users(slug: str, **values: Any) -> None:
+    """Make the code's version live and open the feature to everyone."""
+    if registry.get(slug).internal:
+        return
+    activate(slug)
+    changed = {"stage": Stage.EVERYONE, **values}
+    controls.change(slug, changed, reason="test", check_name="test")
