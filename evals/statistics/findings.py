@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
+from evals.statistics.intervals import CONFIDENCE, Interval
 from evals.statistics.rules import Rules
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 ROUNDING: Final = 1e-9
 """Tolerance of limits that a value may reach exactly, such as a drop of ten points."""
+
+EARLIER: Final = "An earlier run of this prompt did not pass."
 
 
 def unscored(share: float, rules: Rules) -> Iterator[str]:
@@ -87,9 +90,41 @@ def unknown_first_answers(comparison: Comparison) -> Iterator[str]:
         )
 
 
+def broken_before(cases: Sequence[str]) -> Iterator[str]:
+    """Return a sentence about each `must` case that broke in one run of a pool."""
+    for case in cases:
+        yield f"The case {case} may never break, and it broke in an earlier run. That stays."
+
+
 def below_floor(rate: float, floor: float) -> Iterator[str]:
     if rate < floor - ROUNDING:
         yield f"The pass rate of {rate:.1%} is below the floor of {floor:.1%}."
+
+
+def possible_drop(name: str, found: Interval, rules: Rules) -> str:
+    """Return that a pool does not exclude a drop of a value, from the interval of its change."""
+    return (
+        f"{EARLIER} Now its pool must show that the {name} dropped by less than"
+        f" {rules.drop_points:g} points. It shows {found.low * 100:+.1f} to"
+        f" {found.high * 100:+.1f} points, with {1 - 2 * rules.pool_alpha:.2%} confidence."
+        " More repeats can decide."
+    )
+
+
+def possibly_below_floor(floor: float, found: Interval) -> str:
+    """Return that a pool does not exclude a rate below the floor, from the rate's interval."""
+    return (
+        f"{EARLIER} Now its pool must show that the pass rate is not below the floor of {floor:.1%}. It shows {max(0.0, found.low):.1%} to"
+        f" {min(1.0, found.high):.1%}, with {CONFIDENCE:.0%} confidence. More repeats can decide."
+    )
+
+
+def unknown_noise() -> str:
+    """Return that the pool has too few repeats to show the noise of its rate."""
+    return (
+        f"{EARLIER} Now most cases need two repeats, to show that the pass rate is not below the"
+        " floor."
+    )
 
 
 def suspicious(comparison: Comparison, rules: Rules) -> Iterator[str]:

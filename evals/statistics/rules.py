@@ -13,6 +13,11 @@ If a case passes with an unchanged probability, at most 0.33 % of comparisons fi
 passes and six failures in a row, most probable for a case that passes one time in three.
 """
 
+MUST_SHARE: Final = 0.9
+"""Least share of passes of the baseline for a broken case: all of fewer than ten repeats.
+
+The baseline of a pool has many repeats, of which one may fail.
+"""
 
 LEAST_REPEATS: Final = 2
 """A single repeat does not show whether a case flips."""
@@ -41,6 +46,12 @@ class Rules:
     small with 100 cases at 5 % churn (89.5 % of drops of 15 points are regressions instead of
     89.6 %), and not with 50 cases at 10 % churn (56 % instead of 78 %, one repeat): there, more
     repeats decide.
+    """
+    pool_alpha: float = 0.00005
+    """The probability beyond each end of the interval that excludes a drop of `drop_points`.
+
+    A prompt that once did not pass needs it to pass again, so each further run passes such a drop
+    with at most this probability.
     """
     suspicious_points: float = 15
     """A greater improvement may be a broken scorer."""

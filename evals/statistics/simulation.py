@@ -16,7 +16,13 @@ from evals.statistics.data import Outcome, score_lost
 from evals.statistics.distributions import Bools, Floats, Ints
 from evals.statistics.findings import ROUNDING
 from evals.statistics.paired import LEAST_GROUPS, Grouping, grouping
-from evals.statistics.rules import LEAST_REPEATS, MUST_REPEATS, Rules, shows_churn
+from evals.statistics.rules import (
+    LEAST_REPEATS,
+    MUST_REPEATS,
+    MUST_SHARE,
+    Rules,
+    shows_churn,
+)
 
 MOST_PRIOR: Final = 50.0
 """Largest weight of the prior, in repeats, for cases that are all alike."""
@@ -74,7 +80,7 @@ def classify(
     p = p_values(rounds.tested, groups, single=single and not judged)
     points = (rounds.candidate - rounds.baseline).mean(axis=1) * 100
     dropped = -points >= rules.drop_points - ROUNDING
-    failed = must & (rounds.baseline == 1) & (rounds.candidate == 0)
+    failed = must & (rounds.baseline >= MUST_SHARE - ROUNDING) & (rounds.candidate == 0)
     is_enough = rounds.repeats >= MUST_REPEATS
     broken = (failed & is_enough & rounds.fresh_failed).any(axis=1)
     undecided = dropped | (failed & ~is_enough).any(axis=1)

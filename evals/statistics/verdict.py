@@ -17,7 +17,14 @@ from evals.statistics.data import (
     pass_mean,
 )
 from evals.statistics.intervals import Interval, wilson
-from evals.statistics.rules import DEFAULT, LEAST_REPEATS, MUST_REPEATS, Rules, shows_churn
+from evals.statistics.rules import (
+    DEFAULT,
+    LEAST_REPEATS,
+    MUST_REPEATS,
+    MUST_SHARE,
+    Rules,
+    shows_churn,
+)
 
 
 class Decision(StrEnum):
@@ -85,8 +92,9 @@ class Verdict:
 def suspects(cases: Sequence[CaseOutcomes]) -> tuple[str, ...]:
     """Return the ids of `must` cases that need fresh repeats of the candidate now.
 
-    Such a case passed in each of at least three repeats of the baseline and failed in each of at
-    least three of the candidate. It stays suspected until one fresh repeat passes or three failed.
+    Such a case passed in at least three repeats of the baseline, in all of fewer than ten, and
+    failed in each of at least three of the candidate. It stays suspected until one fresh repeat
+    passes or three failed.
     """
     return tuple(
         each.id
@@ -110,9 +118,13 @@ def _seems_broken(case: CaseOutcomes) -> bool:
     return (
         case.must
         and min(len(case.baseline), len(case.candidate)) >= MUST_REPEATS
-        and all(outcome.passed for outcome in case.baseline)
+        and _usually_passes(case.baseline)
         and not any(outcome.passed for outcome in case.candidate)
     )
+
+
+def _usually_passes(baseline: tuple[Outcome, ...]) -> bool:
+    return pass_mean(baseline) >= MUST_SHARE - findings.ROUNDING
 
 
 def _lacks_repeats(case: CaseOutcomes) -> bool:
@@ -120,7 +132,7 @@ def _lacks_repeats(case: CaseOutcomes) -> bool:
     return (
         case.must
         and min(len(case.baseline), len(case.candidate)) < MUST_REPEATS
-        and all(outcome.passed for outcome in case.baseline)
+        and (not case.baseline or _usually_passes(case.baseline))
         and not any(outcome.passed for outcome in case.candidate)
     )
 
@@ -133,6 +145,8 @@ def decide(
     unscored: int,
     total: int,
     blocked: Sequence[str] = (),
+    broken_before: Sequence[str] = (),
+    doubts: Sequence[str] = (),
     rules: Rules = DEFAULT,
 ) -> Verdict:
     """Return the verdict on a candidate.
@@ -145,6 +159,8 @@ def decide(
         total: The number of repeats in both arms, with the unscored ones. Fresh repeats are in
             neither number.
         blocked: Sentences on why the arms do not compare, found outside of the outcomes.
+        broken_before: The ids of `must` cases that broke in one run of a pool. They stay broken.
+        doubts: Sentences on what a pool does not show. `pooled.judge` finds both.
         rules: The limits.
 
     A regression is a p value below `alpha`; or first answers that are valid less often, with a p
@@ -177,9 +193,11 @@ def decide(
     baseline = _arm([each.baseline for each in paired or cases])
     candidate = _arm([each.candidate for each in paired or cases])
     broken = tuple(each.id for each in paired if is_broken(each))
-    suspected = suspects(paired)
+    lasting = tuple(case for case in broken_before if case not in broken)
+    suspected = tuple(case for case in suspects(paired) if case not in lasting)
     blocking = [*blocked, *findings.unscored(share, rules), *findings.too_few(comparison, rules)]
     regressed = [f"The case {case} may never break, and it broke." for case in broken]
+    regressed += findings.broken_before(lasting)
     undecided = [f"The case {case} may be broken. It needs fresh repeats." for case in suspected]
     undecided += [
         f"The case {each.id} may never break, and too few of its repeats are scored."
@@ -195,6 +213,7 @@ def decide(
             *undecided,
         ]
         remarks = [*findings.suspicious(comparison, rules)]
+    undecided = [*doubts, *undecided]
     changed = bool(regressed)
     if candidate:
         regressed += findings.below_floor(candidate.rate, floor)
@@ -209,7 +228,7 @@ def decide(
         test=comparison.test if comparison else None,
         p=comparison.p if comparison else None,
         p_at_once=comparison.p_at_once if comparison else None,
-        must_broken=broken,
+        must_broken=(*broken, *lasting),
         suspects=suspected,
         worse=_ids(paired, lambda each: pass_mean(each.candidate) < pass_mean(each.baseline)),
         better=_ids(paired, lambda each: pass_mean(each.candidate) > pass_mean(each.baseline)),
@@ -264,6 +283,8 @@ def alone(
     unscored: int,
     total: int,
     blocked: Sequence[str] = (),
+    broken_before: Sequence[str] = (),
+    doubts: Sequence[str] = (),
     rules: Rules = DEFAULT,
 ) -> Verdict:
     """Return the verdict on a candidate without a baseline: only its floor decides.
@@ -281,10 +302,12 @@ def alone(
             f"The suite has {len(scored)} cases. Evidence needs at least {rules.least_cases}."
             f" {findings.unseen(drop, rules)}"
         )
-    regressed = [*findings.below_floor(candidate.rate, floor)] if candidate else []
+    regressed = [*findings.broken_before(broken_before)]
+    if candidate:
+        regressed += findings.below_floor(candidate.rate, floor)
     return Verdict(
-        decision=_decision(blocking, regressed, []),
-        reasons=(*blocking, *regressed),
+        decision=_decision(blocking, regressed, doubts),
+        reasons=(*blocking, *regressed, *doubts),
         baseline=None,
         candidate=candidate,
         difference_points=None,
@@ -293,13 +316,13 @@ def alone(
         test=None,
         p=None,
         p_at_once=None,
-        must_broken=(),
+        must_broken=tuple(broken_before),
         suspects=(),
         worse=(),
         better=(),
         churning=_ids(scored, lambda each: _churns(each.candidate)),
         suspicious=False,
-        only_below_floor=bool(regressed),
+        only_below_floor=bool(regressed) and not broken_before,
         smallest_drop_points=drop,
         tags=(),
         cases=len(scored),
