@@ -114,8 +114,9 @@ def possible_drop(name: str, found: Interval, rules: Rules) -> str:
 def possibly_below_floor(floor: float, found: Interval) -> str:
     """Return that a pool does not exclude a rate below the floor, from the rate's interval."""
     return (
-        f"{EARLIER} Now its pool must show that the pass rate is not below the floor of {floor:.1%}. It shows {max(0.0, found.low):.1%} to"
-        f" {min(1.0, found.high):.1%}, with {CONFIDENCE:.0%} confidence. More repeats can decide."
+        f"{EARLIER} Now its pool must show that the pass rate is not below the floor of"
+        f" {floor:.1%}. It shows {max(0.0, found.low):.1%} to {min(1.0, found.high):.1%}, with"
+        f" {CONFIDENCE:.0%} confidence. More repeats can decide."
     )
 
 
