@@ -55,7 +55,9 @@ class Run(models.Model):
         null=True, help_text="Version, hash and models of the judge; empty without one."
     )
     scorer_hash = models.CharField(max_length=64, help_text="Of the code of the scorers.")
-    provider = models.CharField(max_length=16, help_text="`anthropic`, or `sandbox`.")
+    provider = models.CharField(
+        max_length=120, help_text="`anthropic`, `sandbox`, or a provider elsewhere."
+    )
     repeats = models.PositiveSmallIntegerField()
     estimate_micro = models.BigIntegerField(help_text="Micro-dollars, estimated before it started.")
     cap_micro = models.BigIntegerField(help_text="Micro-dollars that it may spend.")

@@ -94,10 +94,17 @@ def verdict(run: Run, *, baseline: Run | None = None) -> Verdict:
         floor=floor,
         unscored=unscored,
         total=total,
-        blocked=[
-            *_other_models(run.samples.filter(arm=plan.CANDIDATE), Sample.objects.filter(other))
-        ],
+        blocked=other_models(run, baseline),
     )
+
+
+def other_models(run: Run, baseline: Run | None = None) -> list[str]:
+    """Return that other models answered or judged the arms, as a sentence each."""
+    if baseline is None and plan.BASELINE not in run.arms:
+        return []
+    other = Q(run=baseline, arm=plan.CANDIDATE) if baseline else Q(run=run, arm=plan.BASELINE)
+    arms = run.samples.filter(arm=plan.CANDIDATE), Sample.objects.filter(other)
+    return list(_other_models(*arms))
 
 
 def _other_models(candidate: QuerySet[Sample], baseline: QuerySet[Sample]) -> Iterator[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -173,6 +175,12 @@ def suite_changes(suite: Suite) -> list[str]:
             *case_changes(cases_of(run), suite.cases),
         ]
     return []
+
+
+def case_hash(case: Case) -> str:
+    """Return a hash of all of a case that can change a verdict."""
+    text = json.dumps(case.content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def cases_of(run: Run) -> tuple[Case, ...]:

@@ -1,0 +1,137 @@
+"""Evidence of a run: the verdict on its prompt's pool, against what is live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from aifeature import registry
+from aifeature.services import controls
+from aifeature.services.controls.live import LivePrompt
+from aifeature.services.promotion import Activation, Evidence, Subject, activations, evidence
+from evals.harness import conclude, pools
+from evals.harness.pools import Pool
+from evals.models import Run
+from evals.statistics import pooled
+
+NOT_IN_CODE: Final = (
+    "It is not compared with {version}, which is live: this release has another prompt of that name,"
+    " and no outcomes of the live one are known under the same conditions."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a prompt is compared with."""
+
+    version: str
+    hash: str
+    pool: Pool
+    is_in_code: bool
+
+    @property
+    def problem(self) -> str:
+        """Why a comparison is missing and can be made; empty if there is one, or none can be."""
+        if not self.pool.is_empty or not self.is_in_code:
+            return ""
+        return (
+            f"It is not compared with {self.version}, which is live: run it with"
+            f" --against {self.version}."
+        )
+
+
+def record(
+    run: Run,
+    *,
+    origin: Evidence.Origin = Evidence.Origin.COMMAND,
+    verdict: Mapping[str, Any] | None = None,
+) -> Evidence:
+    """Store the evidence of a run that has ended, and open what a deploy closed if it proves it.
+
+    Args:
+        run: It has a verdict.
+        origin: What made it.
+        verdict: By default that on the pool, against the live prompt.
+    """
+    subject = pools.subject_of(run)
+    part = pools.part_of(run, subject.prompt_hash)
+    pool = _with(pools.of(subject), part)
+    live = _live(subject)
+    row = evidence.record(
+        subject,
+        live_hash=live.hash if live else "",
+        verdict=verdict or judge(run, subject, pool, live),
+        outcomes=part.as_json(),
+        runs=pool.runs,
+        answered_by=pool.answered_by,
+        measured_at=max(each.at for each in pool.parts),
+        origin=origin,
+    )
+    activations.settle(registry.get(run.feature))
+    return row
+
+
+def judge(run: Run, subject: Subject, pool: Pool, live: Live | None) -> dict[str, Any]:
+    """Return the verdict on a pool, as JSON values, against the live prompt if there is another."""
+    against = live.pool if live and live.hash != subject.prompt_hash else Pool()
+    missing = live.problem if live and live.hash != subject.prompt_hash else ""
+    found = pooled.judge(
+        pools.compared(pool, against),
+        judged=bool(run.judge),
+        floor=conclude.floor_of(run),
+        unscored=pool.unscored + against.unscored,
+        total=pool.total + against.total,
+        blocked=[*([missing] if missing else []), *conclude.other_models(run)],
+        failed_before=_failed_before(run, subject, pool),
+    )
+    remarks = []
+    if live and live.hash != subject.prompt_hash and live.pool.is_empty and not missing:
+        remarks = [NOT_IN_CODE.format(version=live.version)]
+    return {
+        **conclude.as_json(found),
+        "reasons": [*found.reasons, *remarks],
+        "failure": pooled.is_failure(found),
+        "floor": conclude.floor_of(run),
+        "compared_with": live.version if live and not against.is_empty else "",
+    }
+
+
+def _with(pool: Pool, part: pools.Part) -> Pool:
+    """Return a pool with this part, instead of an earlier one of the same run."""
+    others = [each for each in pool.parts if each.run != part.run]
+    return Pool(tuple(sorted([*others, part], key=lambda each: (each.at, each.run))))
+
+
+def _live(subject: Subject) -> Live | None:
+    row: Activation | None = activations.live_row(subject.feature)
+    if row is None or row.provider != subject.conditions.provider:
+        return None
+    prompt = LivePrompt(row.version, row.prompt_hash)
+    own = replace(subject, version=row.version, prompt_hash=row.prompt_hash)
+    return Live(
+        version=row.version,
+        hash=row.prompt_hash,
+        pool=pools.of(own),
+        is_in_code=controls.live.has(registry.get(subject.feature), prompt),
+    )
+
+
+def _failed_before(run: Run, subject: Subject, pool: Pool) -> bool:
+    """Return whether the author of a prompt may have seen that it does not pass."""
+    if any(row.verdict.get("failure") for row in evidence.pooled(subject.fingerprint)):
+        return True
+    others = [each for each in pool.runs if each != str(run.pk)]
+    return Run.objects.filter(pk__in=others).exclude(state=Run.State.ENDED).exists()
+
+
+def lines(row: Evidence) -> Iterable[str]:
+    """Yield what a person reads about the evidence of a run."""
+    runs = "1 run" if len(row.runs) == 1 else f"{len(row.runs)} runs"
+    if not row.passed:
+        yield f"No evidence ({runs}): {' '.join(row.verdict['reasons'])}"
+        return
+    until = f" until {row.fresh_until:%Y-%m-%d}" if row.fresh_until else ""
+    yield f"Evidence ({runs}): {row.feature} {row.version} may be activated{until}:"
+    yield f"  manage.py prompts activate {row.feature} {row.version}"
+
