@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 from functools import cache
@@ -199,6 +200,17 @@ class Scorer(StrEnum):
     JUDGE = "judge"
 
 
+class Floor(_Frozen):
+    """A least pass rate from a date on."""
+
+    least: float = Field(gt=0, le=1)
+    """Least share of cases to pass."""
+
+    since: date
+    reason: str = ""
+    """Why it is lower than the one before. Others need none."""
+
+
 class Suite(_Frozen):
     """Scoring of the feature's suite."""
 
@@ -209,9 +221,11 @@ class Suite(_Frozen):
     """Output fields in which keywords are searched. The first one is the main text, for its length
     and language. Empty: all fields with text, in order."""
 
-    floors: Mapping[Literal["anthropic", "sandbox"], Annotated[float, Field(gt=0, le=1)]]
-    """Least share of cases to pass, by provider; set before tuning. The sandbox's proves that the
-    machinery works, and nothing about a model."""
+    floors: Mapping[
+        Literal["anthropic", "sandbox"], Annotated[tuple[Floor, ...], Field(min_length=1)]
+    ]
+    """The floors by provider, the oldest first; set before tuning. Entries are added, and never
+    changed. The sandbox's proves that the machinery works, and nothing about a model."""
 
     least_score: float = Field(default=4.0, ge=1, le=5)
     """Least mean of the judge's scores with which a case passes. A criterion below 3 fails it."""
@@ -219,6 +233,33 @@ class Suite(_Frozen):
     functions: Mapping[str, Callable[[Any, Any, Any], str]] = {}
     """Own scorers by name. Each takes the input, the output (both as their models) and what the
     case expects, and returns what is wrong; empty if nothing is."""
+
+    @field_validator("floors")
+    @classmethod
+    def _floors_are_a_history(
+        cls, floors: Mapping[str, tuple[Floor, ...]]
+    ) -> Mapping[str, tuple[Floor, ...]]:
+        for provider, history in floors.items():
+            for before, after in itertools.pairwise(history):
+                if after.since <= before.since:
+                    raise ValueError(
+                        f"the floor of {provider} since {after.since} comes after the one since"
+                        f" {before.since}: order floors by date, the oldest first"
+                    )
+                if after.least < before.least and not after.reason.strip():
+                    raise ValueError(
+                        f"the floor of {provider} since {after.since} is {after.least:g}, lower"
+                        f" than {before.least:g} before: give it a reason"
+                    )
+        return floors
+
+    def history(self, provider: str) -> tuple[Floor, ...]:
+        """Return the floors with a provider, the oldest first; empty if none is set."""
+        return next((found for name, found in self.floors.items() if name == provider), ())
+
+    def floor(self, provider: str) -> float | None:
+        """Return the newest floor with a provider; None if none is set."""
+        return next((floor.least for floor in reversed(self.history(provider))), None)
 
 
 class Feature(_Frozen):

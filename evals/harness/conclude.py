@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from statistics import fmean
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from django.db.models import Expression, Q, QuerySet, Value
 from django.db.models.functions import Coalesce, Now, NullIf
 
 from aifeature import registry
+from aifeature.services import controls
 from evals.harness import plan
 from evals.models import Run, Sample
 from evals.statistics import power
@@ -79,23 +80,25 @@ def verdict(run: Run, *, baseline: Run | None = None) -> Verdict:
     cases = outcomes(run, baseline=baseline)
     floor = floor_of(run)
     if run.kind == Run.Kind.ALONE and baseline is None:
-        blocked = [] if floor else [f"{run.feature} has no floor for {run.provider}: set one."]
-        return alone(
+        no_floor = f"{run.feature} has no floor for {run.provider}: set one."
+        found = alone(
             cases,
             judged=bool(run.judge),
-            floor=floor,
+            floor=floor.least,
             unscored=unscored,
             total=total,
-            blocked=blocked,
+            blocked=[] if floor.least else [no_floor],
         )
-    return decide(
-        cases,
-        judged=bool(run.judge),
-        floor=floor,
-        unscored=unscored,
-        total=total,
-        blocked=other_models(run, baseline),
-    )
+    else:
+        found = decide(
+            cases,
+            judged=bool(run.judge),
+            floor=floor.least,
+            unscored=unscored,
+            total=total,
+            blocked=other_models(run, baseline),
+        )
+    return replace(found, reasons=(*found.reasons, floor.problem)) if floor.problem else found
 
 
 def other_models(run: Run, baseline: Run | None = None) -> list[str]:
@@ -129,11 +132,9 @@ def _models(samples: QuerySet[Sample], model: Expression) -> dict[str, float]:
     return {name: count / found.total() for name, count in found.most_common()}
 
 
-def floor_of(run: Run) -> float:
-    """Return the least pass rate of the feature with the run's provider; 0 if none is set."""
-    suite = registry.get(run.feature).suite
-    floors = suite.floors.items() if suite else ()
-    return next((floor for provider, floor in floors if provider == run.provider), 0.0)
+def floor_of(run: Run) -> controls.floors.InForce:
+    """Return the floor in force of the feature with the run's provider. A new one is audited."""
+    return controls.floors.in_force(registry.get(run.feature), run.provider)
 
 
 @contextmanager

@@ -41,6 +41,8 @@ def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield "Valid first answers", valid, "a repair costs a second call"
     if drop := words.smallest_drop(verdict):
         yield "Smallest drop seen", drop, "with 90% power"
+    if failures := words.floor_failures(verdict):
+        yield "Floor", words.floor(verdict["floor"]), failures
     if broken := verdict["must_broken"]:
         yield "Must cases broken", str(len(broken)), ", ".join(broken)
     yield from _of_repeats(verdict)

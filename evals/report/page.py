@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from aifeature import money, registry
 from aifeature.spec import Scorer
-from evals.harness import conclude, costs, plan
+from evals.harness import costs, plan
 from evals.models import Run, Sample
 from evals.report import contents, facts, figures, matrix, prompt_diff, words
 from evals.statistics.findings import p_value
@@ -67,7 +67,7 @@ def html(run: Run, samples: Sequence[Sample]) -> str:
             versions=words.versions(run),
             sandbox=words.SANDBOX if run.provider == "sandbox" else "",
             warnings=list(_warnings(run, rows)),
-            axis=_axis(run, (conclude.floor_of(run) or None) if feature else None),
+            axis=_axis(run, _floor(run)),
             facts=list(facts.of_run(run, spent_micro=sum(s.cost_micro for s in samples))),
             columns=columns,
             rows=rows,
@@ -189,6 +189,15 @@ class Axis:
     floor_label: str
 
 
+def _floor(run: Run) -> float | None:
+    """Return the floor of the verdict. Verdicts of earlier releases lack it: then the code's."""
+    if run.verdict and "floor" in run.verdict:
+        floor: float | None = run.verdict["floor"]
+        return floor
+    feature = registry.find(run.feature)
+    return feature.suite.floor(run.provider) if feature and feature.suite else None
+
+
 def _axis(run: Run, floor: float | None) -> Axis | None:
     """Return the intervals of both arms, the plain rate and the floor."""
     verdict = run.verdict
@@ -221,7 +230,7 @@ def _axis(run: Run, floor: float | None) -> Axis | None:
         marks=tuple(marks),
         ticks=tuple((place(tick / 100), f"{tick}%") for tick in range(start, 101, wide)),
         floor=None if floor is None else place(floor),
-        floor_label="" if floor is None else f"floor {floor:.0%}",
+        floor_label="" if floor is None else f"floor {words.floor(floor)}",
     )
 
 

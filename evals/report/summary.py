@@ -32,6 +32,8 @@ def lines(
     yield words.headline(run, verdict, against=against)
     yield from (f"  {reason}" for reason in verdict["reasons"])
     yield from _rates(run, verdict, against)
+    if failures := words.floor_failures(verdict):
+        yield f"Floor {words.floor(verdict['floor'])}: {failures}"
     yield from _comparison(verdict)
     if valid := words.first_answers(verdict):
         yield f"First answers that are valid: {valid}"

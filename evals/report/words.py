@@ -150,6 +150,31 @@ def first_answers(verdict: Mapping[str, Any]) -> str:
     return f"{percent(shares[0])}{of_baseline}"
 
 
+def floor(least: float) -> str:
+    """Return a floor, such as `80%` or `82.5%`."""
+    return f"{least * 100:.4g}%"
+
+
+def floor_failures(verdict: Mapping[str, Any]) -> str:
+    """Return how often the candidate, and a prompt just at the floor, would fail the floor.
+
+    Empty without a floor. Verdicts of earlier releases do not have it. If cases have a single
+    repeat, the noise is the most that it can be, and the figure is a limit.
+    """
+    if (share := verdict.get("floor_failures")) is None:
+        return ""
+    often = f"{share:.0%}"
+    if not 0.01 <= share <= 0.99:  # noqa: PLR2004 (a small chance is not shown as none)
+        often = "less than 1%" if share < 0.01 else "more than 99%"  # noqa: PLR2004
+    elif verdict["repeats"] < LEAST_REPEATS:
+        limit = "at most" if verdict["floor_rate"] >= verdict["floor"] else "at least"
+        often = f"{limit} {often}"
+    return (
+        f"a prompt with this true rate ({percent(verdict['floor_rate'])}) would fail it in {often}"
+        " of runs, and one whose true rate is the floor in about half"
+    )
+
+
 def churn(verdict: Mapping[str, Any]) -> str | None:
     """Return the share of cases with passes and failures in each arm; None without repeats."""
     known = [

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtrc, ndtri, stdtr, stdtrit  # type: ignore[import-untyped]
+from scipy.special import bdtrc, ndtr, ndtri, stdtr, stdtrit  # type: ignore[import-untyped]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+
+def normal_below(value: float) -> float:
+    """Return the probability that a standard normal variable is at most the value."""
+    return float(ndtr(value))
 
 
 def normal_quantile(probability: float) -> float:

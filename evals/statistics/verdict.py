@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evals.statistics import findings
+from evals.statistics import findings, floors
 from evals.statistics.by_tag import TagResult
 from evals.statistics.comparison import Comparison, comparison_of_halves
 from evals.statistics.data import (
@@ -78,6 +78,13 @@ class Verdict:
     suspicious: bool
     only_below_floor: bool
     """Whether the floor alone makes it a regression, and nothing shows a change."""
+    floor: float | None
+    """The floor in force. None if none is set."""
+    floor_rate: float | None
+    """The candidate's pass rate that the floor is compared with: that of all cases with an outcome
+    of the candidate. Cases without one of the baseline are no part of `candidate`."""
+    floor_failures: float | None
+    """How often a prompt with this true rate would fail the floor, from 0 to 1."""
     smallest_drop_points: float | None
     """The smallest drop that this comparison finds with the wanted power."""
     tags: tuple[TagResult, ...]
@@ -215,8 +222,9 @@ def decide(
         remarks = [*findings.suspicious(comparison, rules)]
     undecided = [*doubts, *undecided]
     changed = bool(regressed)
-    if candidate:
-        regressed += findings.below_floor(candidate.rate, floor)
+    compared = floors.compare([each.candidate for each in cases], floor)
+    if compared:
+        regressed += findings.below_floor(compared.rate, floor)
     return Verdict(
         decision=_decision(blocking, regressed, undecided),
         reasons=(*blocking, *regressed, *undecided, *remarks),
@@ -235,6 +243,9 @@ def decide(
         churning=_ids(paired, lambda each: _churns(each.baseline) or _churns(each.candidate)),
         suspicious=bool(remarks),
         only_below_floor=bool(regressed) and not changed,
+        floor=floor or None,
+        floor_rate=compared.rate if compared else None,
+        floor_failures=compared.failures if compared else None,
         smallest_drop_points=comparison.smallest_drop(rules) if comparison else None,
         tags=comparison.by_tag(paired) if comparison else (),
         cases=len(paired),
@@ -303,8 +314,9 @@ def alone(
             f" {findings.unseen(drop, rules)}"
         )
     regressed = [*findings.broken_before(broken_before)]
-    if candidate:
-        regressed += findings.below_floor(candidate.rate, floor)
+    compared = floors.compare([each.candidate for each in scored], floor)
+    if compared:
+        regressed += findings.below_floor(compared.rate, floor)
     return Verdict(
         decision=_decision(blocking, regressed, doubts),
         reasons=(*blocking, *regressed, *doubts),
@@ -323,6 +335,9 @@ def alone(
         churning=_ids(scored, lambda each: _churns(each.candidate)),
         suspicious=False,
         only_below_floor=bool(regressed) and not broken_before,
+        floor=floor or None,
+        floor_rate=compared.rate if compared else None,
+        floor_failures=compared.failures if compared else None,
         smallest_drop_points=drop,
         tags=(),
         cases=len(scored),

@@ -324,11 +324,7 @@ PROBLEMS = {
         "labels has no examples",
     ),
     "no suite": (
-        edited(
-            "feature.py",
-            'suite=Suite(scorer=Scorer.EXACT, floors={"anthropic": 0.8, "sandbox": 0.05})',
-            "suite=None",
-        ),
+        edited("feature.py", "suite=Suite(", "suite=None and Suite("),
         "W012",
         "labels has no suite",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from aifeature.spec import (
     Citation,
     Example,
     Feature,
+    Floor,
     FollowUp,
     Kind,
     Limits,
@@ -132,7 +134,10 @@ FEATURE = Feature(
     ),
     suite=Suite(
         scorer=Scorer.KEYWORD,
-        floors={"anthropic": 0.85, "sandbox": 0.05},
+        floors={
+            "anthropic": (Floor(least=0.85, since=date(2026, 11, 1)),),
+            "sandbox": (Floor(least=0.05, since=date(2026, 11, 1)),),
+        },
         text=("answer",),
     ),
     review_share=0.05,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from aifeature.spec import Example, Feature, Kind, Limits, Route, Scorer, Suite
+from aifeature.spec import Example, Feature, Floor, Kind, Limits, Route, Scorer, Suite
 
 
 class Document(BaseModel):
@@ -90,7 +91,10 @@ FEATURE = Feature(
     ),
     suite=Suite(
         scorer=Scorer.JUDGE,
-        floors={"anthropic": 0.8, "sandbox": 0.05},
+        floors={
+            "anthropic": (Floor(least=0.8, since=date(2026, 11, 1)),),
+            "sandbox": (Floor(least=0.05, since=date(2026, 11, 1)),),
+        },
         text=("summary", "key_facts"),
     ),
     review_share=0.05,

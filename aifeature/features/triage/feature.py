@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Final
 
@@ -10,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from aifeature.features.triage import high_stakes, keywords
 from aifeature.features.triage.labels import Category, Language, Urgency
-from aifeature.spec import Example, Feature, Kind, Limits, Route, Scorer, Suite
+from aifeature.spec import Example, Feature, Floor, Kind, Limits, Route, Scorer, Suite
 
 MODEL_SAYS_SO: Final = "The model says that a person must decide."
 
@@ -138,7 +139,14 @@ FEATURE = Feature(
             kind=Kind.HIGH_STAKES,
         ),
     ),
-    suite=Suite(scorer=Scorer.EXACT, floors={"anthropic": 0.85, "sandbox": 0.05}, text=("reason",)),
+    suite=Suite(
+        scorer=Scorer.EXACT,
+        floors={
+            "anthropic": (Floor(least=0.85, since=date(2026, 11, 1)),),
+            "sandbox": (Floor(least=0.05, since=date(2026, 11, 1)),),
+        },
+        text=("reason",),
+    ),
     review_share=0.05,
     limits=Limits(
         # 20,000 characters, of which each may be six bytes of JSON.

@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,9 @@ from aifeature import features, suites
 
 TEMPLATE: Final = Path(__file__).resolve().parent.parent / "startfeature"
 """A working feature with the slug `new_feature`. `make check` checks its code like all other."""
+
+DAY: Final = "date(2026, 11, 1)"
+"""The day of the template's floors."""
 
 SLUG: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -102,7 +106,9 @@ def _write(slug: str, code: Path, suite: Path) -> None:
 
 
 def _named(text: str, slug: str) -> str:
-    title = slug.replace("_", " ").capitalize()
+    """Return a text of the template with the name of the feature, and with floors of today."""
+    title, today = slug.replace("_", " ").capitalize(), datetime.now(UTC)
+    text = text.replace(DAY, f"date({today.year}, {today.month}, {today.day})")
     return text.replace("new_feature", slug).replace("New feature", title)
 
 

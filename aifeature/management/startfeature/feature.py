@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from aifeature.spec import Example, Feature, Kind, Limits, Route, Scorer, Suite
+from aifeature.spec import Example, Feature, Floor, Kind, Limits, Route, Scorer, Suite
 
 
 # Decide: the fields that a user fills in. The form and the API follow from them.
@@ -91,8 +92,15 @@ FEATURE = Feature(
             kind=Kind.HOSTILE,
         ),
     ),
-    # Decide: the share of evals/suites/new_feature/cases.jsonl that must pass before release.
-    suite=Suite(scorer=Scorer.EXACT, floors={"anthropic": 0.8, "sandbox": 0.05}),
+    # Decide: the share of evals/suites/new_feature/cases.jsonl that must pass before release. Set
+    # it before you tune the prompt, and add later floors after it.
+    suite=Suite(
+        scorer=Scorer.EXACT,
+        floors={
+            "anthropic": (Floor(least=0.8, since=date(2026, 11, 1)),),
+            "sandbox": (Floor(least=0.05, since=date(2026, 11, 1)),),
+        },
+    ),
     # Decide: a day's spend. The largest input must fit into a user's day.
     limits=Limits(
         max_input_bytes=50_000,

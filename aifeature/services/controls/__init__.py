@@ -7,6 +7,7 @@ Size limit: 1,600 lines.
 
 from aifeature.services.controls import (
     breakers,
+    floors,
     global_cap,
     kill_switch_history,
     launches,
@@ -50,6 +51,7 @@ __all__ = [
     "deadline_s",
     "evals_caps",
     "feature_rates",
+    "floors",
     "global_cap",
     "global_caps",
     "global_daily",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import time
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from aifeature.spec import Citation, Feature, Route, Scorer, Source, Suite
+from aifeature.spec import Citation, Feature, Floor, Route, Scorer, Source, Suite
 
 
 class Question(BaseModel):
@@ -61,7 +62,10 @@ FEATURE = Feature(
     plain=plain,
     suite=Suite(
         scorer=Scorer.KEYWORD,
-        floors={"anthropic": 0.5, "sandbox": 0.5},
+        floors={
+            "anthropic": (Floor(least=0.5, since=date(2026, 11, 1)),),
+            "sandbox": (Floor(least=0.5, since=date(2026, 11, 1)),),
+        },
         text=("answer", "facts"),
         functions={"acts": acts},
     ),
