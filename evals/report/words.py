@@ -171,7 +171,7 @@ def floor_failures(verdict: Mapping[str, Any]) -> str:
         often = f"{limit} {often}"
     return (
         f"a prompt with this true rate ({percent(verdict['floor_rate'])}) would fail it in {often}"
-        " of runs, and one whose true rate is the floor in about half"
+        " of runs, and one just at the floor in about half"
     )
 
 

@@ -84,7 +84,7 @@ class Verdict:
     """The candidate's pass rate that the floor is compared with: that of all cases with an outcome
     of the candidate. Cases without one of the baseline are no part of `candidate`."""
     floor_failures: float | None
-    """How often a prompt with this true rate would fail the floor, from 0 to 1."""
+    """Share of further runs in which a prompt with this true rate would fail the floor."""
     smallest_drop_points: float | None
     """The smallest drop that this comparison finds with the wanted power."""
     tags: tuple[TagResult, ...]

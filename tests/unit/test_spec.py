@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from pydantic import ValidationError
 
-from aifeature.spec import Example, Route
+from aifeature.spec import Example, Floor, Route, Scorer, Suite
 from tests.unit.test_prompts import Out, feature
 
 SMALL = Route(name="small", models=("small",), up_to_bytes=100)
@@ -52,6 +54,30 @@ def test_an_example_must_fit_the_input() -> None:
     assert feature(examples=(Example(label="One", input={"text": "a"}),)).examples
     with pytest.raises(ValidationError, match="example 'One'"):
         feature(examples=(Example(label="One", input={"question": "a"}),))
+
+
+OLD = Floor(least=0.8, since=date(2026, 1, 1))
+
+
+def test_the_newest_floor_counts() -> None:
+    lower = Floor(least=0.7, since=date(2026, 2, 1), reason="The cases became harder.")
+    suite = Suite(scorer=Scorer.EXACT, floors={"anthropic": (OLD, lower)})
+    assert (suite.floor("anthropic"), suite.floor("sandbox")) == (0.7, None)
+
+
+@pytest.mark.parametrize(
+    ("history", "problem"),
+    [
+        ((), "at least 1 item"),
+        ((OLD, OLD), "floor of sandbox since 2026-01-01 comes after .* the oldest first"),
+        ((OLD, Floor(least=0.7, since=date(2026, 2, 1))), "floor of sandbox .* give it a reason"),
+    ],
+)
+def test_a_history_of_floors_has_an_order_and_reasons(
+    history: tuple[Floor, ...], problem: str
+) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        Suite(scorer=Scorer.EXACT, floors={"sandbox": history})
 
 
 def test_a_feature_is_frozen() -> None:

@@ -48,7 +48,7 @@ def field(provider: str) -> str:
 def in_force(feature: Feature, provider: str) -> InForce:
     """Return the floor in force. If it changed, write a row of the audit log.
 
-    A higher floor of the code is in force at once. A lower one is if the code's history has the
+    A higher floor of the code is in force immediately. A lower one is if the code's history has the
     recorded floor before it; each decrease since then has a reason, which goes into the audit row.
     Otherwise the recorded floor stays in force.
 

@@ -119,6 +119,7 @@ def test_the_page_of_an_ended_run_shows_its_stored_verdict(page: Client) -> None
     for shown in (
         *("Regression: triage v2 must not replace v1.", *run.verdict["reasons"]),
         *("78.0%", "73.0% to 83.0%", "-12.0 points", run.verdict["gate"]["badge"]),
+        *("75%", "a prompt with this true rate (78.0%) would fail it in 8% of runs"),
         *("$0.03", "3.1%", address(run, "report")),
     ):
         assert shown in text, shown

@@ -15,7 +15,7 @@ from django.db.models import Avg
 from django.db.models.functions import Now
 
 from aifeature import registry, suites
-from aifeature.models import Attempt, Job, Status
+from aifeature.models import Attempt, ControlChange, Job, Status
 from aifeature.models.functions import rows
 from aifeature.services.execution import job_run
 from evals import cli, ready, report
@@ -117,6 +117,21 @@ def test_a_repair_is_counted_in_the_outcome(planned: Plan, sandbox: SandboxServe
     found = conclude.verdict(run)
     assert found.candidate
     assert found.candidate.at_once is None, "a sample of an earlier release"
+
+
+def test_a_floor_is_audited_before_its_run_and_stored_with_the_verdict(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = planned()
+    change = ControlChange.objects.get(feature="triage", field="floor_sandbox")
+    assert (change.new, change.check_name) == ("0.05", "floors")
+    monkeypatch.setattr(registry, "get", lambda _: feature)
+    triage = registry.all_features()["triage"]
+    suite = triage.suite.model_copy(update={"floors": {}}) if triage.suite else None
+    feature = triage.model_copy(update={"suite": suite})
+    found = conclude.conclude(driven(run))
+    assert (found["floor"], found["floor_failures"] is None) == (0.05, False)
+    assert "which stays in force" in found["reasons"][-1]
 
 
 def test_a_suite_of_four_cases_is_no_evidence(planned: Plan) -> None:
