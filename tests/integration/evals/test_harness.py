@@ -125,10 +125,8 @@ def test_a_floor_is_audited_before_its_run_and_stored_with_the_verdict(
     run = planned()
     change = ControlChange.objects.get(feature="triage", field="floor_sandbox")
     assert (change.new, change.check_name) == ("0.05", "floors")
-    monkeypatch.setattr(registry, "get", lambda _: feature)
-    triage = registry.all_features()["triage"]
-    suite = triage.suite.model_copy(update={"floors": {}}) if triage.suite else None
-    feature = triage.model_copy(update={"suite": suite})
+    without_suite = registry.get("triage").model_copy(update={"suite": None})
+    monkeypatch.setattr(registry, "get", lambda _: without_suite)
     found = conclude.conclude(driven(run))
     assert (found["floor"], found["floor_failures"] is None) == (0.05, False)
     assert "which stays in force" in found["reasons"][-1]

@@ -331,8 +331,7 @@ def test_the_summary_holds_the_figures_of_the_verdict() -> None:
         "  The candidate is worse: p = 0.0004, below 0.03.",
         "Candidate v2: 78.0% (73.0% to 83.0%)",
         "Baseline v1: 90.0% (85.0% to 95.0%)",
-        "Floor 75%: a prompt with this true rate (78.0%) would fail it in 8% of runs, and one just at"
-        " the floor in about half",
+        f"Floor 75%: {words.floor_failures(a_verdict())}",
         "Difference: -12.0 points (-18.1 to -5.9); one-sided paired t test: p = 0.0004",
         "Smallest drop seen with 90% power: 8.3 points",
         "Must cases broken: broken",
