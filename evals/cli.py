@@ -21,7 +21,7 @@ from aifeature.services import controls
 from aifeature.services.promotion import subjects
 from aifeature.spec import Feature
 from evals import ready, report, resuming, suite_checks
-from evals.harness import conclude, costs, drive, plan, repeats
+from evals.harness import conclude, costs, drive, plan, proof, repeats
 from evals.harness.drive import Driver
 from evals.models import Run
 from evals.progress import Bar
@@ -231,7 +231,7 @@ def _is_under_way(driver: Driver, bar: Bar) -> bool:
     run = driver.run
     bar.set(run.feature, progress)
     if progress.is_complete and not driver.add_fresh(_without_fresh(run)):
-        conclude.conclude(run)
+        proof.conclude_run(run)
     run.refresh_from_db(fields=["state", "note", "verdict", "ended_at", "cap_micro"])
     return run.state == Run.State.RUNNING
 
@@ -267,6 +267,8 @@ def _print(run: Run) -> int:
         problem = f"{type(error).__name__}: {error}"
         again = f"`report {run.pk}` tries it again."
         print(f"There is no report of {run.feature}: {problem}. {again}", file=sys.stderr)
+    for line in proof.of_run(run):
+        print(line)
     print(f"Pass rate: {found['candidate']['rate']:.1%}" if found["candidate"] else "No pass rate.")
     return conclude.EXIT[Decision(found["decision"])]
 
@@ -299,8 +301,10 @@ def _rescore(options: argparse.Namespace) -> int:
         Driver(run).rescore()
         run.scorer_hash = subjects.scorer_hash(registry.get(run.feature))
         run.save(update_fields=["scorer_hash"])
-        if not conclude.conclude(run):
-            raise UsageError(f"The run {run.pk} is under way again. {resuming.sentence(run.pk)}")
+        concluded = bool(conclude.conclude(run))
+    if not concluded:
+        raise UsageError(f"The run {run.pk} is under way again. {resuming.sentence(run.pk)}")
+    proof.record(run)
     return _print(run)
 
 

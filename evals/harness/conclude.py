@@ -80,14 +80,13 @@ def verdict(run: Run, *, baseline: Run | None = None) -> Verdict:
     cases = outcomes(run, baseline=baseline)
     floor = floor_of(run)
     if run.kind == Run.Kind.ALONE and baseline is None:
-        no_floor = f"{run.feature} has no floor for {run.provider}: set one."
         found = alone(
             cases,
             judged=bool(run.judge),
             floor=floor.least,
             unscored=unscored,
             total=total,
-            blocked=[] if floor.least else [no_floor],
+            blocked=[] if floor.least else [no_floor(run)],
         )
     else:
         found = decide(
@@ -132,9 +131,14 @@ def _models(samples: QuerySet[Sample], model: Expression) -> dict[str, float]:
     return {name: count / found.total() for name, count in found.most_common()}
 
 
+def no_floor(run: Run) -> str:
+    return f"{run.feature} has no floor for {run.provider}: set one."
+
+
 def floor_of(run: Run) -> controls.floors.InForce:
     """Return the floor in force of the feature with the run's provider. A new one is audited."""
-    return controls.floors.in_force(registry.get(run.feature), run.provider)
+    name = run.provider.partition(" ")[0]  # the same model, wherever it answers
+    return controls.floors.in_force(registry.get(run.feature), name)
 
 
 @contextmanager

@@ -85,7 +85,9 @@ def start(wanted: Wanted, *, reuse: bool = True) -> Run:
             f"The run of {run.feature} is estimated at {costs.dollars(run.estimate_micro)}, and may"
             f" spend {costs.dollars(run.cap_micro)}. Raise --max-usd, or lower --repeats."
         )
-    controls.floors.in_force(wanted.feature, run.provider)  # audited before there is a figure
+    controls.floors.in_force(
+        wanted.feature, run.provider.partition(" ")[0]
+    )  # audited before there is a figure
     with transaction.atomic():
         run.save(force_insert=True)
         copies = _copies(run, earlier) if earlier else ()

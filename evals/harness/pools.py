@@ -247,4 +247,3 @@ def compared(candidate: Pool, baseline: Pool) -> list[CaseOutcomes]:
 def is_same(one: Repeats | None, other: Repeats) -> bool:
     """Return whether two pools have the same case."""
     return one is not None and one.hash == other.hash
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,8 +16,8 @@ from evals.models import Run
 from evals.statistics import pooled
 
 NOT_IN_CODE: Final = (
-    "It is not compared with {version}, which is live: this release has another prompt of that name,"
-    " and no outcomes of the live one are known under the same conditions."
+    "It is not compared with {version}, which is live: this release has another prompt of that"
+    " name, and no outcomes of the live one are known under the same conditions."
 )
 
 
@@ -39,6 +39,14 @@ class Live:
             f"It is not compared with {self.version}, which is live: run it with"
             f" --against {self.version}."
         )
+
+
+def conclude_run(run: Run, *, origin: Evidence.Origin = Evidence.Origin.COMMAND) -> Evidence | None:
+    """Store the verdict on a complete run, and its evidence.
+
+    Return None if another process has opened samples again: nothing is stored then.
+    """
+    return record(run, origin=origin) if conclude.conclude(run) else None
 
 
 def record(
@@ -74,27 +82,35 @@ def record(
 
 def judge(run: Run, subject: Subject, pool: Pool, live: Live | None) -> dict[str, Any]:
     """Return the verdict on a pool, as JSON values, against the live prompt if there is another."""
-    against = live.pool if live and live.hash != subject.prompt_hash else Pool()
-    missing = live.problem if live and live.hash != subject.prompt_hash else ""
+    other = live if live and live.hash != subject.prompt_hash else None
+    against = other.pool if other else Pool()
+    missing = other.problem if other else ""
+    floor = conclude.floor_of(run)
     found = pooled.judge(
         pools.compared(pool, against),
         judged=bool(run.judge),
-        floor=conclude.floor_of(run),
+        floor=floor.least,
         unscored=pool.unscored + against.unscored,
         total=pool.total + against.total,
-        blocked=[*([missing] if missing else []), *conclude.other_models(run)],
+        blocked=[*_blocking(run, missing, floor.least), *conclude.other_models(run)],
         failed_before=_failed_before(run, subject, pool),
     )
-    remarks = []
-    if live and live.hash != subject.prompt_hash and live.pool.is_empty and not missing:
-        remarks = [NOT_IN_CODE.format(version=live.version)]
+    remarks = [floor.problem] if floor.problem else []
+    if other and against.is_empty and not missing:
+        remarks.append(NOT_IN_CODE.format(version=other.version))
     return {
         **conclude.as_json(found),
         "reasons": [*found.reasons, *remarks],
         "failure": pooled.is_failure(found),
-        "floor": conclude.floor_of(run),
-        "compared_with": live.version if live and not against.is_empty else "",
+        "compared_with": other.version if other and not against.is_empty else "",
     }
+
+
+def _blocking(run: Run, missing: str, floor: float) -> Iterator[str]:
+    if missing:
+        yield missing
+    if not floor:
+        yield conclude.no_floor(run)
 
 
 def _with(pool: Pool, part: pools.Part) -> Pool:
@@ -125,8 +141,14 @@ def _failed_before(run: Run, subject: Subject, pool: Pool) -> bool:
     return Run.objects.filter(pk__in=others).exclude(state=Run.State.ENDED).exists()
 
 
-def lines(row: Evidence) -> Iterable[str]:
-    """Yield what a person reads about the evidence of a run."""
+def of_run(run: Run) -> Iterator[str]:
+    """Yield what a person reads about the newest evidence of a run's prompt."""
+    if row := evidence.newest(pools.subject_of(run)):
+        yield from lines(row)
+
+
+def lines(row: Evidence) -> Iterator[str]:
+    """Yield what a person reads about evidence."""
     runs = "1 run" if len(row.runs) == 1 else f"{len(row.runs)} runs"
     if not row.passed:
         yield f"No evidence ({runs}): {' '.join(row.verdict['reasons'])}"
@@ -134,4 +156,3 @@ def lines(row: Evidence) -> Iterable[str]:
     until = f" until {row.fresh_until:%Y-%m-%d}" if row.fresh_until else ""
     yield f"Evidence ({runs}): {row.feature} {row.version} may be activated{until}:"
     yield f"  manage.py prompts activate {row.feature} {row.version}"
-

@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('evals', '0004_first_answers'),
+        ("evals", "0004_first_answers"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='run',
-            name='provider',
-            field=models.CharField(help_text='`anthropic`, `sandbox`, or a provider elsewhere.', max_length=120),
+            model_name="run",
+            name="provider",
+            field=models.CharField(
+                help_text="`anthropic`, `sandbox`, or a provider elsewhere.", max_length=120
+            ),
         ),
     ]

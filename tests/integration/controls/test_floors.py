@@ -12,8 +12,8 @@ import pytest
 from django.db import connection
 
 from aifeature import registry
-from aifeature.models import ControlChange, FeatureControl
-from aifeature.services.controls import effective, floors
+from aifeature.models import ControlChange
+from aifeature.services.controls import floors
 from aifeature.services.controls.floors import InForce
 from aifeature.spec import Feature, Floor, Scorer, Suite
 
@@ -71,13 +71,6 @@ def test_a_rewritten_history_does_not_lower_the_floor(history: list[Floor]) -> N
     assert "has 0.9 since 2026-02-01, which stays in force" in found.problem
     assert "Restore the entry" in found.problem
     assert len(recorded()) == 1
-
-
-@pytest.mark.django_db
-def test_a_recorded_floor_is_no_control_of_an_operator() -> None:
-    in_force(FIRST)
-    effective.open_for_local_stack()
-    assert FeatureControl.objects.get(feature="triage").stage == "everyone"
 
 
 @pytest.mark.usefixtures("committed")

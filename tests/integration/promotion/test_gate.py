@@ -155,7 +155,11 @@ def test_rows_are_never_edited_or_deleted() -> None:
         assert "refused" in refused_by_database(change)
         assert model.objects.exists()
     assert live() == row.version
-    for values in ({"fresh_until": None, "provider": "anthropic"}, {"verdict": {}}):
+    impossible: list[dict[str, Any]] = [
+        {"fresh_until": None, "provider": "anthropic"},
+        {"verdict": {}},
+    ]
+    for values in impossible:
         with pytest.raises(IntegrityError), transaction.atomic():
             proof.evidence(SLUG, **values)
 
@@ -280,4 +284,7 @@ def test_evidence_travels_between_databases_once() -> None:
     loaded = Evidence.objects.get(pk=dumped[0]["id"])
     assert (loaded.fingerprint, loaded.passed, loaded.origin) == (row.fingerprint, True, "loaded")
     with pytest.raises(ValidationError):
-        evidence.load([{**dumped[0], "id": str(row.pk)[:-1] + "0", "feature": ""}], origin="loaded")
+        evidence.load(
+            [{**dumped[0], "id": str(row.pk)[:-1] + "0", "feature": ""}],
+            origin=Evidence.Origin.LOADED,
+        )
