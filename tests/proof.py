@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
 from aifeature import prompts, registry
 from aifeature.models import Activation, Evidence, FeatureControl, Stage
 from aifeature.services import controls
+from aifeature.services.promotion import activations
 
 MEASURED_AT = datetime(2026, 11, 2, 3, tzinfo=UTC)
 
 
 def evidence(slug: str, version: str = "", **values: Any) -> Evidence:
     """Store passing evidence of a version, by default the code's, and return it."""
-    prompt = prompts.get(slug, version or registry.get(slug).prompt_version)
+    version = version or registry.get(slug).prompt_version
+    prompt_hash = values.get("prompt_hash") or prompts.get(slug, version).hash
+    current = activations.live_row(slug)
     row = {
         "feature": slug,
-        "version": prompt.version,
+        "version": version,
         "provider": controls.live.provider(),
-        "prompt_hash": prompt.hash,
-        "fingerprint": prompt.hash,
+        "prompt_hash": prompt_hash,
+        "fingerprint": prompt_hash,
         "conditions": {},
-        "live_hash": "",
+        "live_hash": current.prompt_hash if current else "",
         "passed": True,
         "verdict": {"decision": "pass"},
         "outcomes": {},
@@ -52,6 +56,11 @@ def activate(slug: str, version: str = "", **values: Any) -> Activation:
     )
     controls.clear_cache()
     return row
+
+
+def activated_elsewhere(slug: str, version: str) -> Activation:
+    """Store an activation that another release made, of a prompt that this code lacks."""
+    return activate(slug, version, prompt_hash=hashlib.sha256(version.encode()).hexdigest())
 
 
 def open_to_users(slug: str, **values: Any) -> None:

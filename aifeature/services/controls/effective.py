@@ -92,10 +92,11 @@ def prompt_version(feature: Feature) -> str:
     If this release cannot use it: the live one, or the code's default. `row_check` opens an alert
     in that case.
     """
-    active = cache.get(feature.slug).prompt_version
-    if not active or prompts.incompatibility(feature.slug, active):
-        return live_version(feature) or feature.prompt_version
-    return active
+    control = cache.get(feature.slug)
+    active = control.prompt_version
+    if active and not prompts.incompatibility(feature.slug, active):
+        return active
+    return live.version(feature, control.live) or feature.prompt_version
 
 
 def live_version(feature: Feature) -> str | None:

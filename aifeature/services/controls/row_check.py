@@ -15,6 +15,7 @@ from aifeature import prompts, registry
 from aifeature.models import Alert, FeatureControl, KillMode, Stage
 from aifeature.services.alerting import alerts
 from aifeature.services.alerting.check_runs import Found
+from aifeature.services.controls import effective
 from aifeature.services.controls.switch import STOPPED
 
 TASK: Final = "control.controls"
@@ -73,7 +74,7 @@ def _of(row: FeatureControl) -> Iterator[Problem]:
             "prompt_missing",
             row.feature,
             f"The active prompt of {row.feature} is {version}, which this release cannot use:"
-            f" {why}. Its jobs run with {feature.prompt_version}.",
+            f" {why}. Its jobs run with {effective.prompt_version(feature)}.",
             f"Deploy a release that has {version}, or choose another version in admin, Features.",
         )
 

@@ -19,6 +19,7 @@ from aifeature.services.execution import job_run
 from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.refusals import NotFound
 from project.stack.local_dir import CHECKOUT
+from tests import proof
 from tests.integration.admin.test_features import DETAIL, LIST, save, shown
 from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
@@ -38,8 +39,15 @@ def page(db: None) -> Client:
 
 def left_behind(**values: Any) -> None:
     """Write values of a newer release, which no service of this one would write."""
+    _activate("summarize", values)
     FeatureControl.objects.update_or_create(feature="summarize", defaults=values)
     effective.cache.clear()
+
+
+def _activate(slug: str, values: dict[str, Any]) -> None:
+    """Store what the newer release activated before it opened the feature."""
+    if values.get("stage"):
+        proof.activated_elsewhere(slug, values.get("prompt_version", "") or "v3")
 
 
 def open_alerts() -> list[tuple[str, str]]:
@@ -51,7 +59,8 @@ def open_alerts() -> list[tuple[str, str]]:
 def test_a_missing_prompt_is_replaced_by_that_of_the_code(
     make_job: MakeJob, sandbox: SandboxServer
 ) -> None:
-    left_behind(prompt_version="v9")
+    proof.activate("summarize")
+    left_behind(prompt_version="v9", stage="everyone")
     job = make_job(input={"document": "A parcel was sent on Monday and came on Friday."})
     job_run.run_feature(job.id, worker="test")
     job.refresh_from_db()
@@ -124,7 +133,8 @@ def test_an_unknown_stage_closes_its_feature_and_breaks_no_page(page: Client, ad
 
 
 def test_a_control_without_its_feature_breaks_no_page(page: Client) -> None:
-    FeatureControl.objects.create(feature="gone", prompt_version="v9", stage="canary")
+    proof.activated_elsewhere("gone", "v9")
+    FeatureControl.objects.update(stage="canary")
     gone = f"{LIST}gone/change/"
     for address in ("/admin/", LIST, gone, DETAIL):
         assert page.get(address).status_code == 200, address
@@ -143,9 +153,9 @@ def test_other_fields_can_be_edited_while_the_prompt_is_missing(page: Client) ->
     row = FeatureControl.objects.get(feature="summarize")
     assert (row.percent, row.prompt_version, row.stage) == (7, "v9", "canary")
     assert ControlChange.objects.get().field == "percent"
-    assert save(page, prompt_version="v2", stage="everyone", reason="Fix.").status_code == 302
+    assert save(page, prompt_version="v2", stage="staff", reason="Fix.").status_code == 302
     row.refresh_from_db()
-    assert (row.prompt_version, row.stage) == ("v2", "everyone")
+    assert (row.prompt_version, row.stage) == ("v2", "staff")
     assert "not in this release" not in page.get(DETAIL).text
     fields: Any = page.get(DETAIL).context["adminform"].form.fields
     assert "v9" not in dict(fields["prompt_version"].choices)

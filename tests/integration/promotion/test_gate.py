@@ -191,10 +191,10 @@ def test_stale_evidence_stops_more_users_and_never_a_live_prompt(ada: User) -> N
 
 def test_a_roll_back_goes_to_the_newest_earlier_version_at_any_age() -> None:
     for version in ("v1", "v2"):
-        proof.activate(SLUG, version, live_hash=_live_hash())
+        proof.activate(SLUG, version)
     old = timezone.now() - timedelta(days=400)
     proof.evidence(SLUG, "v2", fresh_until=old)
-    proof.activate(SLUG, live_hash=_live_hash())
+    proof.activate(SLUG)
     assert activations.roll_back(SLUG, reason="Worse.", check_name="test").version == "v2"
     assert live() == "v2"
     assert activations.roll_back(SLUG, reason="Worse.", check_name="test").version == "v1"
@@ -206,21 +206,16 @@ def test_a_roll_back_goes_to_the_newest_earlier_version_at_any_age() -> None:
 def test_what_was_rolled_back_does_not_return_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """The code lacks the version of the roll-back: the one before serves, not the bad one."""
     for version in ("v1", "v2", "v3"):
-        proof.activate(SLUG, version, live_hash=_live_hash())
+        proof.activate(SLUG, version)
     activations.roll_back(SLUG, reason="Worse.", check_name="test")
     has = controls.live.has
     monkeypatch.setattr(controls.live, "has", lambda f, p: p.version != "v2" and has(f, p))
     assert live() == "v1"
 
 
-def _live_hash() -> str:
-    row = activations.live_row(SLUG)
-    return row.prompt_hash if row else ""
-
-
 def test_an_override_needs_two_people_and_ends(ada: User, sam: User) -> None:
     proof.open_to_users(SLUG)
-    proof.activate(SLUG, "v1", live_hash=_live_hash())
+    proof.activate(SLUG, "v1")
     request = activations.request_override(SLUG, "v2", hours=2, reason="Leak", user_id=ada.pk)
     assert live() == "v1"
     with pytest.raises(RefusedError, match="A second person approves"):

@@ -25,6 +25,7 @@ from aifeature.models import Alert, ControlChange, FeatureControl, KillMode
 from aifeature.models.functions import urgently
 from aifeature.services.controls import row_check, switch, switch_refusal
 from aifeature.services.controls.effective import GLOBAL
+from tests import proof
 from tests.integration.streams.web_server import database_url
 from tests.releases import next_release
 from tests.servers import TEMPLATE
@@ -370,7 +371,7 @@ def test_a_database_without_the_functions_requires_the_migration() -> None:
     "values",
     [
         {"prompt_version": "v9"},
-        {"stage": "canary"},
+        {"stage": "canary", "prompt_version": "v9"},
         {"kill_mode": "drain"},
         {"feature": "gone"},
         {"feature": "gone", "prompt_version": "v9"},
@@ -379,8 +380,9 @@ def test_a_database_without_the_functions_requires_the_migration() -> None:
 )
 def test_a_control_of_another_release_can_be_flipped(values: dict[str, str]) -> None:
     FeatureControl.objects.all().delete()
-    FeatureControl.objects.create(**{"feature": "summarize", **values})
     slug = values.get("feature", "summarize")
+    proof.activated_elsewhere(slug, "v9")
+    FeatureControl.objects.update(**values)
     run("stop", slug)
     assert stopped(slug)
     assert "stopped by sam" in run_status()
