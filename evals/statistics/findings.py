@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from evals.statistics.intervals import CONFIDENCE, Interval
 from evals.statistics.rules import Rules
 
 if TYPE_CHECKING:
@@ -101,22 +100,21 @@ def below_floor(rate: float, floor: float) -> Iterator[str]:
         yield f"The pass rate of {rate:.1%} is below the floor of {floor:.1%}."
 
 
-def possible_drop(name: str, found: Interval, rules: Rules) -> str:
+def possible_drop(name: str, low: float, high: float, rules: Rules) -> str:
     """Return that a pool does not exclude a drop of a value, from the interval of its change."""
     return (
         f"{EARLIER} Now its pool must show that the {name} dropped by less than"
-        f" {rules.drop_points:g} points. It shows {found.low * 100:+.1f} to"
-        f" {found.high * 100:+.1f} points, with {1 - 2 * rules.pool_alpha:.2%} confidence."
-        " More repeats can decide."
+        f" {rules.drop_points:g} points. It shows {low * 100:+.1f} to {high * 100:+.1f} points, with"
+        f" {1 - 2 * rules.pool_alpha:.2%} confidence. More repeats can decide."
     )
 
 
-def possibly_below_floor(floor: float, found: Interval) -> str:
+def possibly_below_floor(floor: float, low: float, high: float, confidence: float) -> str:
     """Return that a pool does not exclude a rate below the floor, from the rate's interval."""
     return (
         f"{EARLIER} Now its pool must show that the pass rate is not below the floor of"
-        f" {floor:.1%}. It shows {max(0.0, found.low):.1%} to {min(1.0, found.high):.1%}, with"
-        f" {CONFIDENCE:.0%} confidence. More repeats can decide."
+        f" {floor:.1%}. It shows {max(0.0, low):.1%} to {min(1.0, high):.1%}, with"
+        f" {confidence:.0%} confidence. More repeats can decide."
     )
 
 

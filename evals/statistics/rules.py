@@ -51,7 +51,7 @@ class Rules:
     """The probability beyond each end of the interval that excludes a drop of `drop_points`.
 
     A prompt that once did not pass needs it to pass again, so each further run passes such a drop
-    with at most this probability.
+    with about this probability.
     """
     suspicious_points: float = 15
     """A greater improvement may be a broken scorer."""
