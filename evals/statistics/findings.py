@@ -104,8 +104,8 @@ def possible_drop(name: str, low: float, high: float, rules: Rules) -> str:
     """Return that a pool does not exclude a drop of a value, from the interval of its change."""
     return (
         f"{EARLIER} Now its pool must show that the {name} dropped by less than"
-        f" {rules.drop_points:g} points. It shows {low * 100:+.1f} to {high * 100:+.1f} points, with"
-        f" {1 - 2 * rules.pool_alpha:.2%} confidence. More repeats can decide."
+        f" {rules.drop_points:g} points. It shows {low * 100:+.1f} to {high * 100:+.1f} points,"
+        f" with {1 - 2 * rules.pool_alpha:.2%} confidence. More repeats can decide."
     )
 
 
@@ -119,10 +119,10 @@ def possibly_below_floor(floor: float, low: float, high: float, confidence: floa
 
 
 def unknown_noise() -> str:
-    """Return that the pool has too few repeats to show the noise of its rate."""
+    """Return that the pool has too few repeats or groups to show the noise of its rate."""
     return (
-        f"{EARLIER} Now most cases need two repeats, to show that the pass rate is not below the"
-        " floor."
+        f"{EARLIER} Now its pool must show that the pass rate is not below the floor. Most cases"
+        " need two repeats for that, and the cases need two groups."
     )
 
 

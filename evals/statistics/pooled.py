@@ -131,7 +131,9 @@ def _possible_drops(cases: Sequence[CaseOutcomes], *, judged: bool, rules: Rules
         return
     values = {"pass rate": compared.passes}
     if judged:
-        values["score, in points of the pass rate,"] = compared.tested / compared.loss
+        # Without a loss, failures have no lower scores. Then points of the score count.
+        loss = compared.loss if compared.loss > findings.ROUNDING else 1.0
+        values["score, in points of the pass rate,"] = compared.tested / loss
     if compared.at_once is not None:
         values["share of valid first answers"] = compared.at_once
     for name, differences in values.items():
@@ -148,12 +150,11 @@ def _possibly_below_floor(cases: Sequence[CaseOutcomes], floor: float) -> Iterat
     """
     scored = [each for each in cases if each.candidate]
     repeated = [each for each in scored if len(each.candidate) >= LEAST_REPEATS]
-    if not shows_churn([len(each.candidate) for each in scored]):
+    is_known = shows_churn([len(each.candidate) for each in scored])
+    if not is_known or len({each.group for each in repeated}) < LEAST_GROUPS:
         yield findings.unknown_noise()
         return
     noise = comparison_of_halves(repeated, judged=False)
-    if noise.groups.count < LEAST_GROUPS:
-        return
     error = float(standard_error(noise.tested, noise.groups)) / math.sqrt(2)
     rate = sum(pass_mean(each.candidate) for each in scored) / len(scored)
     found = _interval(rate, error, noise.groups, (1 - CONFIDENCE) / 2)

@@ -189,11 +189,23 @@ def test_rate_must_be_above_the_floor_with_confidence_after_a_failure(is_paired:
     assert judged_pool(cases, floor=0.98).decision is PASS
 
 
-def test_one_repeat_shows_no_noise_around_the_floor() -> None:
-    once = suite({("", "+"): 60})
-    assert judged_pool(once, floor=0.5, failed_before=False).decision is PASS
-    assert judged_pool(once, floor=0.5).decision is NOT_COMPARABLE
-    assert "need two repeats" in judged_pool(once, floor=0.5).reasons[0]
+@pytest.mark.parametrize(("marks", "groups"), [("+", 60), ("++", 1)])
+def test_one_repeat_or_group_shows_no_noise_around_the_floor(marks: str, groups: int) -> None:
+    cases = [case(str(number), "", marks, group=str(number % groups)) for number in range(60)]
+    assert judged_pool(cases, floor=0.5, failed_before=False).decision is PASS
+    verdict = judged_pool(cases, floor=0.5)
+    assert verdict.decision is NOT_COMPARABLE
+    assert "Most cases need two repeats for that, and the cases need two groups." in str(verdict)
+
+
+def test_equal_scores_of_failures_do_not_turn_a_drop_into_a_rise() -> None:
+    """Failures have higher scores than passes, so that a lower score seems to be better."""
+    low, high = Outcome(True, 0.5), Outcome(False, 0.9)
+    cases = [
+        replace(each, baseline=(high,) * 2, candidate=(low,) * 2 if number < 12 else (high,) * 2)
+        for number, each in enumerate(singles())
+    ]
+    assert "the score, in points of the pass rate, dropped" in str(judged_pool(cases, judged=True))
 
 
 @pytest.mark.parametrize("failed_before", [True, False])
