@@ -12,9 +12,9 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from aifeature import prompts, registry
-from aifeature.models import Activation, ControlChange, Evidence, FeatureControl, Stage
+from aifeature.models import Activation, Alert, ControlChange, Evidence, FeatureControl, Stage
 from aifeature.services import controls, jobs
-from aifeature.services.promotion import RefusedError, activations, evidence, subjects
+from aifeature.services.promotion import RefusedError, activations, evidence, gate_check, subjects
 from tests import proof
 
 SUMMARIZE = registry.get("summarize")
@@ -268,6 +268,61 @@ def test_a_deploy_that_changes_the_hash_serves_staff_only_until_evidence_exists(
         assert changed in jobs.visible_features(user=ada)
     finally:
         prompts.get.cache_clear()
+
+
+def test_another_default_version_of_the_code_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proof.activate(SLUG, "v2")
+    assert SUMMARIZE.prompt_version == "v3"
+    assert live() == "v2"
+
+
+def test_a_database_restored_from_before_an_activation_serves_what_its_rows_say() -> None:
+    """A dump of the tables at different moments: the control names v3, its activation is gone."""
+    proof.open_to_users(SLUG)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET LOCAL aifeature.may_truncate = 'yes'")
+        cursor.execute("TRUNCATE aifeature_activation CASCADE")
+    assert live() is None
+    assert controls.stage(SUMMARIZE) == Stage.STAFF
+    assert "serves staff only" in gate_check.check().result
+    assert Alert.objects.get(closed_at=None).kind == "prompt_unproven"
+    proof.activate(SLUG, "v1")
+    FeatureControl.objects.filter(feature=SLUG).update(stage=Stage.STAFF, prompt_version="v3")
+    FeatureControl.objects.filter(feature=SLUG).update(prompt_version="v1", stage="everyone")
+    gate_check.check()
+    assert live() == "v1"
+    assert not Alert.objects.filter(closed_at=None).exists()
+
+
+def test_the_check_shows_what_is_live_after_an_override_has_expired(ada: User, sam: User) -> None:
+    proof.open_to_users(SLUG)
+    request = activations.request_override(SLUG, "v2", hours=1, reason="Leak", user_id=ada.pk)
+    row = activations.approve_override(request.pk, reason="ok", user_id=sam.pk)
+    gate_check.check()
+    assert Alert.objects.get(closed_at=None).kind == "prompt_override"
+    _expire(row)
+    gate_check.check()
+    control = FeatureControl.objects.get(feature=SLUG)
+    assert (live(), control.prompt_version) == ("v3", "v3")
+    change = ControlChange.objects.filter(field="prompt_version").latest("id")
+    assert (change.old, change.new, change.check_name) == ("v2", "v3", "control.controls")
+    assert not Alert.objects.filter(closed_at=None).exists()
+
+
+def _expire(row: Activation) -> None:
+    """Let the hours pass. The trigger refuses such a change."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        cursor.execute("SET LOCAL session_replication_role = 'replica'")
+        cursor.execute(
+            "UPDATE aifeature_activation SET expires_at = now() - interval '1 second'"
+            " WHERE id = %s",
+            [row.pk],
+        )
+        cursor.execute("SET LOCAL session_replication_role = 'origin'")
 
 
 def test_evidence_travels_between_databases_once() -> None:
