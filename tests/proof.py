@@ -19,7 +19,7 @@ def evidence(slug: str, version: str = "", **values: Any) -> Evidence:
     version = version or registry.get(slug).prompt_version
     prompt_hash = values.get("prompt_hash") or prompts.get(slug, version).hash
     current = activations.live_row(slug)
-    row = {
+    row: dict[str, Any] = {
         "feature": slug,
         "version": version,
         "provider": controls.live.provider(),

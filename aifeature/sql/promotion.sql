@@ -3,7 +3,9 @@
 -- Return the activation that is live: the newest one that is not over. `p_provider` NULL: of any provider.
 CREATE OR REPLACE FUNCTION aif_live_prompt(p_feature text, p_provider text)
 RETURNS SETOF aifeature_activation
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE
+SET lock_timeout = '2s'
+AS $$
     SELECT a.*
       FROM aifeature_activation a
      WHERE a.feature = p_feature AND a.provider = coalesce(p_provider, a.provider)
@@ -47,7 +49,9 @@ $$;
 CREATE OR REPLACE FUNCTION aif_activation_problem(
     p_kind text, p_feature text, p_provider text, p_version text, p_hash text, p_evidence uuid)
 RETURNS text
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE
+SET lock_timeout = '2s'
+AS $$
 DECLARE
     live aifeature_activation;
     e aifeature_evidence;
@@ -173,7 +177,9 @@ $$;
 -- Return why a feature may not be opened to users, or to more of them; NULL if it may.
 CREATE OR REPLACE FUNCTION aif_opening_problem(p_feature text, p_version text, p_more boolean)
 RETURNS text
-LANGUAGE plpgsql STABLE AS $$
+LANGUAGE plpgsql STABLE
+SET lock_timeout = '2s'
+AS $$
 DECLARE
     live aifeature_activation;
     problem text;

@@ -177,6 +177,12 @@ def bob(db: None) -> User:
 
 
 @pytest.fixture
+def live_prompt(db: None) -> None:
+    """Make a prompt of `summarize` live. Its jobs would wait without one."""
+    proof.activate("summarize")
+
+
+@pytest.fixture
 def opened(db: None) -> None:
     """Open `summarize` to all users with ample rates."""
     proof.open_to_users("summarize", **AMPLE_RATES)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db.models import Q
@@ -72,7 +73,7 @@ class Controls:
 
 
 class ControlCache:
-    """All controls. A refresh takes three queries, at most once per POLL_S in each process.
+    """All controls. A refresh takes two queries, at most once per POLL_S in each process.
 
     Their age counts from before the queries: an answer may arrive long after the database read the
     rows, such as when its network was away.
@@ -120,14 +121,12 @@ class ControlCache:
 
 
 def _read() -> Controls:
-    rows = FeatureControl.objects.prefetch_related("beta_users")
+    rows = FeatureControl.objects.annotate(live=live.activations()).prefetch_related("beta_users")
     unexpired = RateOverride.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
     by_user: dict[int | None, tuple[Override, ...]] = {}
     for row in unexpired:
         by_user[row.user_id] = (*by_user.get(row.user_id, ()), _override(row))
-    prompts = live.read()
-    by_slug = {row.feature: _from_row(row, prompts.get(row.feature, ())) for row in rows}
-    return Controls(by_slug, by_user)
+    return Controls({row.feature: _from_row(row) for row in rows}, by_user)
 
 
 def _members(overrides: Iterable[Override]) -> dict[int, frozenset[int]]:
@@ -155,7 +154,7 @@ def _override(row: RateOverride) -> Override:
     )
 
 
-def _from_row(row: FeatureControl, prompts: tuple[LivePrompt, ...]) -> Control:
+def _from_row(row: Any) -> Control:
     return Control(
         stage=row.known_stage,
         percent=row.percent,
@@ -164,7 +163,7 @@ def _from_row(row: FeatureControl, prompts: tuple[LivePrompt, ...]) -> Control:
         kill_mode=row.known_kill_mode,
         release_percent=row.release_percent,
         prompt_version=row.prompt_version,
-        live=prompts,
+        live=live.preferred(row.live),
         daily_budget_usd=row.daily_budget_usd,
         user_daily_budget_usd=row.user_daily_budget_usd,
         user_daily_spend_usd=row.user_daily_spend_usd,

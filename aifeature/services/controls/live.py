@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, OuterRef, Q
-from django.db.models.functions import Now
+from django.db.models.functions import JSONObject, Now
 
 from aifeature import prompts
 from aifeature.models import Activation
@@ -46,35 +47,37 @@ def provider() -> str:
     return name if place == "api.anthropic.com" else f"{name} at {place}"[:120]
 
 
-def read() -> Mapping[str, tuple[LivePrompt, ...]]:
-    """Return by feature the prompts that may be live with this provider, the preferred one first.
+def activations() -> ArraySubquery:
+    """Return an expression for a query of controls: activations that are not over, newest first.
+
+    `preferred` reads its value. Only those with this provider are among them.
+    """
+    ended = Activation.objects.filter(kind=Activation.Kind.ENDED, request=OuterRef("pk"))
+    rows = Activation.objects.filter(
+        ~Exists(ended),
+        Q(expires_at=None) | Q(expires_at__gt=Now()),
+        feature=OuterRef("feature"),
+        kind__in=ACTIVATING,
+        provider=provider(),
+    )
+    values = {name: name for name in ("kind", "version", "prompt_hash", "replaces_hash")}
+    return ArraySubquery(rows.order_by("-id").values(row=JSONObject(**values)))
+
+
+def preferred(rows: Iterable[Mapping[str, str]]) -> tuple[LivePrompt, ...]:
+    """Return the prompts that may be live, the preferred one first.
 
     A prompt that was rolled back is not among them, unless it was activated again since.
     """
-    ended = Activation.objects.filter(kind=Activation.Kind.ENDED, request=OuterRef("pk"))
-    rows = (
-        Activation.objects.filter(
-            ~Exists(ended),
-            Q(expires_at=None) | Q(expires_at__gt=Now()),
-            kind__in=ACTIVATING,
-            provider=provider(),
-        )
-        .order_by("-id")
-        .values_list("feature", "kind", "version", "prompt_hash", "replaces_hash")
-    )
-    return _preferred(rows)
-
-
-def _preferred(rows: Iterable[tuple[str, str, str, str, str]]) -> dict[str, tuple[LivePrompt, ...]]:
-    found: dict[str, dict[str, LivePrompt]] = {}
-    withdrawn: dict[str, set[str]] = {}
-    for feature, kind, version, hash_, replaced in rows:
-        gone = withdrawn.setdefault(feature, set())
-        if hash_ not in gone:
-            found.setdefault(feature, {}).setdefault(hash_, LivePrompt(version, hash_))
-        if kind == Activation.Kind.ROLLED_BACK:
-            gone.add(replaced)
-    return {feature: tuple(each.values()) for feature, each in found.items()}
+    found: dict[str, LivePrompt] = {}
+    withdrawn: set[str] = set()
+    for row in rows:
+        hash_ = row["prompt_hash"]
+        if hash_ not in withdrawn:
+            found.setdefault(hash_, LivePrompt(row["version"], hash_))
+        if row["kind"] == Activation.Kind.ROLLED_BACK:
+            withdrawn.add(row["replaces_hash"])
+    return tuple(found.values())
 
 
 def version(feature: Feature, candidates: Iterable[LivePrompt]) -> str | None:

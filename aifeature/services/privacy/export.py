@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from aifeature import registry
 from aifeature.models import (
+    Activation,
     ApiToken,
     Attempt,
     ControlChange,
@@ -65,6 +66,7 @@ def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
     yield "rate_overrides_made", _made(RateOverride.objects.filter(created_by=user))
     yield "launches_announced", _plain(Launch.objects.filter(announced_by=user))
     yield "changes_made", _plain(ControlChange.objects.filter(user=user))
+    yield "prompts_activated", _plain(Activation.objects.filter(user=user))
     yield "changes_that_name_you", _plain(records.changes_naming(user))
     yield "calls_settled_by_you", _settled(user)
     yield "admin_log_by_you", _plain(LogEntry.objects.filter(user=user))

@@ -14,6 +14,7 @@ from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from aifeature.models import (
+    Activation,
     ApiToken,
     Attempt,
     ControlChange,
@@ -120,11 +121,13 @@ def mentions(user: User) -> list[str]:
     calls = Attempt.objects.filter(_naming(user, "settled_reason"), user=user)
     others = RateOverride.objects.filter(_naming(user, "reason")).exclude(user=user)
     launches = Launch.objects.filter(_naming(user, "note"))
+    activations = Activation.objects.filter(_naming(user, "reason"))
     return [
         *(f"change {pk}" for pk in changes.order_by("pk").values_list("pk", flat=True)),
         *(f"call {pk}" for pk in calls.order_by("pk").values_list("pk", flat=True)),
         *(f"rates {pk}" for pk in others.order_by("pk").values_list("pk", flat=True)),
         *(f"launch {pk}" for pk in launches.order_by("pk").values_list("pk", flat=True)),
+        *(f"activation {pk}" for pk in activations.order_by("pk").values_list("pk", flat=True)),
     ]
 
 

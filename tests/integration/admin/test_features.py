@@ -17,6 +17,7 @@ from aifeature.services.controls import effective, switch
 from aifeature.services.provider import model_views
 from aifeature.services.provider.model_views import LimitStatus, Live
 from aifeature.system_checks import LARGEST_SHARE, largest_bound_micro
+from tests import proof
 from tests.integration.admin.conftest import Staff
 from workers.inference import catalog
 
@@ -57,6 +58,7 @@ def test_every_feature_of_the_code_is_listed_and_a_row_means_off(page: Client, d
 
 
 def test_a_change_is_audited_with_who_and_why(page: Client, boss: User) -> None:
+    proof.activate("summarize")
     response = save(page, stage="beta", daily_budget_usd="12.50", reason="Launch.")
     assert response.status_code == 302
     row = FeatureControl.objects.get(feature="summarize")

@@ -12,6 +12,7 @@ from django.test import Client
 from aifeature import registry
 from aifeature.models import FeatureControl, Job, Stage
 from aifeature.services.controls import effective
+from tests import proof
 from tests.integration.api.api_jobs import bearer, problem, submit
 from tests.integration.conftest import AMPLE_RATES
 
@@ -59,6 +60,7 @@ def people(db: None) -> People:
         name: User.objects.create_user(name, id=number, is_staff=name == "staff")
         for name, number in IDS.items()
     }
+    proof.activate("summarize")
     row(Stage.OFF, 0).beta_users.add(made["invited"])
     return made
 
@@ -122,7 +124,10 @@ def test_an_invitation_ends_with_its_entry_on_the_list(people: People) -> None:
 
 
 def test_an_invitation_to_another_feature_does_not_count(people: People) -> None:
-    other = FeatureControl.objects.create(feature="other", stage=Stage.BETA)
+    proof.activated_elsewhere("other", "v1")
+    other = FeatureControl.objects.get(feature="other")
+    other.stage = Stage.BETA
+    other.save()
     other.beta_users.add(people["at_5"])
     row(Stage.BETA, 0)
     assert visible_to(people) == INSIDERS

@@ -33,7 +33,7 @@ from workers.inference import (
     TextBlock,
 )
 
-pytestmark = pytest.mark.usefixtures("committed", "sandbox")
+pytestmark = pytest.mark.usefixtures("committed", "live_prompt", "sandbox")
 
 ACCOUNT_FAULTS = {
     "authentication": "access_denied",

@@ -40,7 +40,7 @@ from tests.integration.job_rows import MakeJob, age, claim
 from tests.sandbox_server import SandboxServer
 from workers.inference import Cancel, TokenUsage, pricing
 
-pytestmark = pytest.mark.usefixtures("committed", "sandbox")
+pytestmark = pytest.mark.usefixtures("committed", "live_prompt", "sandbox")
 
 ARTICLE = (
     "The course platform moved its billing to a new provider on 3 March 2026. "

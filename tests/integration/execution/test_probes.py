@@ -27,7 +27,7 @@ from workers import tasks
 from workers.inference import Cancel, Cancelled, InferenceRequest
 from workers.inference.token_bucket import SECOND
 
-pytestmark = pytest.mark.usefixtures("committed", "sandbox")
+pytestmark = pytest.mark.usefixtures("committed", "live_prompt", "sandbox")
 
 
 def probe_is_due(model: str) -> None:

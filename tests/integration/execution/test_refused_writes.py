@@ -21,7 +21,7 @@ from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer
 from workers.inference import InferenceRequest, Message, TextBlock
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed", "sandbox")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed", "live_prompt", "sandbox")]
 
 REFUSALS = ("22001", "22003", "22021", "22P02", "22P05", "23502", "23503", "23505", "23514")
 OTHERS = ("23000", "54000", "P0001")

@@ -24,7 +24,7 @@ from tests.integration.job_rows import MakeJob, claim
 from tests.sandbox_server import SandboxServer
 from workers.inference import Cancel
 
-pytestmark = pytest.mark.usefixtures("committed")
+pytestmark = pytest.mark.usefixtures("committed", "live_prompt")
 
 LONG_S = 3600.0
 

@@ -10,6 +10,7 @@ from evals.models import Run, Sample
 
 KNOWN = {
     "admin.LogEntry.user",
+    "aifeature.Activation.user",
     "aifeature.ApiToken.user",
     "aifeature.Attempt.settled_by",
     "aifeature.Attempt.user",
