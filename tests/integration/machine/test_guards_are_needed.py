@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
@@ -27,6 +27,9 @@ pytestmark = [pytest.mark.django_db, pytest.mark.timeout(900)]
 
 MAX_EXAMPLES = 40 * EXAMPLES
 """Most guards need few examples. Some defects are found late."""
+
+SEED = 3
+"""Of the random walks. Another seed may find a defect after minutes instead of seconds."""
 
 USUAL = {
     "claim leaves calls open",
@@ -47,19 +50,21 @@ CHOSEN = [
 
 
 @pytest.mark.parametrize("mutation", CHOSEN, ids=lambda mutation: mutation.name)
-def test_machine_finds_a_removed_guard(
-    database_url: str, lanes: Lanes, mutation: Mutation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(JobLife, "lanes", lanes, raising=False)
+def test_machine_finds_a_removed_guard(database_url: str, lanes: Lanes, mutation: Mutation) -> None:
+    @seed(SEED)
+    class Life(JobLife):
+        pass
+
+    Life.lanes = lanes
     # A race may end differently when it is repeated, so a failure may not repeat.
     with without_guard(database_url, mutation), pytest.raises((AssertionError, Flaky)):
         run_state_machine_as_test(
-            JobLife,
+            Life,
             settings=settings(
                 max_examples=MAX_EXAMPLES,
                 stateful_step_count=STEPS,
                 deadline=None,
-                derandomize=True,
+                database=None,
                 phases=[Phase.generate],
                 report_multiple_bugs=False,  # the first is enough
                 suppress_health_check=list(HealthCheck),
