@@ -59,6 +59,7 @@ def _exit(signum: int, _frame: FrameType | None) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None, object, object]:
     """Start the servers before pytest-django reads the settings, once for all workers."""
+    gc.disable()  # until the tests are loaded
     worker = os.environ.get(WORKER)
     if worker is not None:
         _own_redis_database(int(worker.removeprefix("gw")) + 1)
@@ -209,7 +210,6 @@ def pytest_collection(session: pytest.Session) -> Generator[None, object, object
     Meanwhile the process that started the workers of xdist migrates the database for them. If that
     fails, each worker tries again and reports it.
     """
-    gc.disable()
     try:
         distributes = session.config.getoption("dist", "no") != "no" and WORKER not in os.environ
         if distributes and TEMPLATE in os.environ:
