@@ -162,9 +162,9 @@ def round_of(number: int) -> dict[str, str]:
 ROUNDS = [round_of(number) for number in range(max(4, *map(len, VALUES.values())))]
 
 
-CALLS, BEAT = (0, 1, 2), (1, 3)
-"""The rounds with a worker that makes provider calls, and with beat. The other round has a control
-worker: it reads the settings in the same way, and the SDK takes seconds to load."""
+CALLS, BEAT = (1, 2), (1, 3)
+"""The rounds with a worker that makes provider calls, and with beat. The other rounds have a
+control worker: it reads the settings in the same way, and the SDK takes seconds to load."""
 
 OF_CALLS = ("ANTHROPIC_", "PROVIDER")
 
