@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import traceback
@@ -20,7 +19,7 @@ from aifeature.money import MICRO_PER_USD
 from aifeature.services import controls
 from aifeature.services.promotion import subjects
 from aifeature.spec import Feature
-from evals import ready, report, resuming, suite_checks
+from evals import adding, ready, report, resuming, suite_checks
 from evals.harness import conclude, costs, drive, plan, proof, repeats
 from evals.harness.drive import Driver
 from evals.models import Run
@@ -28,6 +27,7 @@ from evals.progress import Bar
 from evals.report import words
 from evals.statistics import power
 from evals.statistics.verdict import Decision
+from evals.usage import UsageError
 
 POLL_S: Final = 0.3
 WRONG: Final = 2
@@ -35,10 +35,6 @@ UNFINISHED: Final = 3
 AGREED: Final = "yes"
 AA_REPEATS: Final = 5
 CAP_USD: Final = Decimal(10)
-
-
-class UsageError(Exception):
-    """The command cannot be carried out. The text names the cause and the fix."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -323,49 +319,8 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    """Append a case to a suite, if the suite is valid with it."""
-    feature = _feature(options.feature)
-    file = suites.file(feature.slug)
-    if file.suffix != ".jsonl":
-        raise UsageError(f"{file} is a list of inputs and keywords: add the case to it by hand.")
-    row = {
-        "id": options.id,
-        "input": _json(options.input, "--input"),
-        "expected": _json(options.expected, "--expected"),
-        "tags": options.tag,
-        **({"group": options.group} if options.group else {}),
-        **({"must": True} if options.must else {}),
-        **({"held_out": True} if options.held_out else {}),
-        "note": options.note,
-    }
-    try:
-        line = json.dumps(row, ensure_ascii=False).encode()
-        before = file.read_bytes().rstrip(b"\n")
-    except UnicodeEncodeError:
-        problem = "The case cannot be saved as UTF-8: it has half a character, a lone surrogate."
-        raise UsageError(problem) from None
-    except OSError as error:
-        raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
-    draft = file.with_name(f".{file.name}.draft{file.suffix}")
-    try:
-        draft.write_bytes(b"\n".join([*([before] if before.strip() else []), line, b""]))
-        suite = suites.load(feature, path=draft)
-        if problems := suite_checks.problems(feature, suite):
-            raise UsageError("\n".join(problems))
-        draft.replace(file)
-    except suites.SuiteError as error:
-        raise UsageError(str(error).replace(draft.name, file.name)) from None
-    finally:
-        draft.unlink(missing_ok=True)
-    print(f"{file}: {len(suite.cases)} cases")
+    print(adding.add(_feature(options.feature), options))
     return 0
-
-
-def _json(text: str, option: str) -> Any:
-    try:
-        return suites.parsed(text)
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{option} is no JSON of a case: {error}") from None
 
 
 def _found(name: str) -> Run:
