@@ -19,7 +19,7 @@ from aifeature.money import MICRO_PER_USD
 from aifeature.services import controls
 from aifeature.services.promotion import subjects
 from aifeature.spec import Feature
-from evals import adding, ready, report, resuming, suite_checks
+from evals import adding, base, gate, ready, report, resuming, suite_checks
 from evals.harness import conclude, costs, drive, plan, proof, repeats
 from evals.harness.drive import Driver
 from evals.models import Run
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.command(options)
-    except (UsageError, plan.PlanError, suites.SuiteError) as error:
+    except (UsageError, plan.PlanError, prompts.PromptError, suites.SuiteError) as error:
         print(error, file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
@@ -62,8 +62,7 @@ def _run(options: argparse.Namespace) -> int:
     _check_ready()
     if not is_new:
         return _resume(_found(options.resume), options)
-    with_suite = [slug for slug, f in registry.all_features().items() if f.suite]
-    slugs = list(dict.fromkeys(options.features)) or with_suite
+    slugs = list(dict.fromkeys(options.features)) or _with_suite()
     if options.suite and len(slugs) > 1:
         raise UsageError("--suite goes with one feature: name it.")
     wanted = []
@@ -124,6 +123,33 @@ def _aa(options: argparse.Namespace) -> int:
     feature = _feature(options.feature)
     version = options.prompt or controls.prompt_version(feature)
     return _driven(_started([_wanted(feature, version, version, options)], options))
+
+
+def _gate(options: argparse.Namespace) -> int:
+    """Evaluate the features of a change against its base, and write the results for a forge."""
+    known = base.read(options.base)
+    slugs = list(dict.fromkeys(options.features)) or _with_suite()
+    checks = [gate.check(_feature(slug), known) for slug in slugs]
+    wanted = [each for each in checks if each.changed or not options.changed]
+    for line in gate.lines(checks, wanted, known):
+        print(line, flush=True)
+    runs = []
+    if wanted:
+        _check_ready()
+        runs = _started([_of_check(each, options) for each in wanted], options)
+        _driven(runs)
+    found = gate.results(checks, runs)
+    for line in gate.publish(found, known, xml=options.junit, summary=options.summary):
+        print(line)
+    return gate.exit_code(found)
+
+
+def _of_check(of: gate.Check, options: argparse.Namespace) -> plan.Wanted:
+    return _wanted(of.feature, of.subject.version, of.baseline, options)
+
+
+def _with_suite() -> list[str]:
+    return [slug for slug, feature in registry.all_features().items() if feature.suite]
 
 
 def _wanted(
@@ -339,7 +365,7 @@ def _feature(slug: str) -> Feature:
     try:
         feature = registry.get(slug)
     except registry.UnknownFeatureError:
-        known = ", ".join(s for s, f in registry.all_features().items() if f.suite)
+        known = ", ".join(_with_suite())
         raise UsageError(f"There is no feature {slug!r}. With suites there are: {known}.") from None
     if feature.suite is None:
         raise UsageError(f"The feature {slug} has no suite: set `suite` in its feature.py.")
@@ -377,6 +403,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--resume", metavar="RUN", help="Continue a run that has not ended.")
     _of_calls(run)
 
+    gated = command("gate", _gate, "Evaluate the features of a change against its base.")
+    gated.add_argument("features", nargs="*", metavar="FEATURE", help="Default: all with a suite.")
+    gated.add_argument("--changed", action="store_true", help="Only the features that changed.")
+    gated.add_argument("--base", metavar="REF", help="Default: where the branch left main.")
+    gated.add_argument("--junit", type=Path, metavar="FILE", help="Write JUnit XML.")
+    gated.add_argument("--summary", type=Path, metavar="FILE", help="Append a Markdown summary.")
+    _of_size(gated)
+    gated.set_defaults(suite=None, ask=False, no_reuse=False)
+
     same = command("aa", _aa, "Evaluate a prompt against itself: how often is the verdict wrong?")
     same.add_argument("feature", metavar="FEATURE")
     _of_calls(same)
@@ -412,6 +447,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _of_calls(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", metavar="VERSION", help="Version to evaluate.")
+    _of_size(parser)
+    parser.add_argument("--suite", type=Path, help="Another file of cases.")
+    parser.add_argument("--ask", action="store_true", help="Start only if a person agrees.")
+    parser.add_argument(
+        "--no-reuse", action="store_true", help="Call the baseline again, however new it is."
+    )
+
+
+def _of_size(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         *("--repeats", "-n"),
         type=int,
@@ -421,9 +465,4 @@ def _of_calls(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-usd", type=_usd, help=f"Default: {CAP_USD}, or that of the resumed run."
-    )
-    parser.add_argument("--suite", type=Path, help="Another file of cases.")
-    parser.add_argument("--ask", action="store_true", help="Start only if a person agrees.")
-    parser.add_argument(
-        "--no-reuse", action="store_true", help="Call the baseline again, however new it is."
     )

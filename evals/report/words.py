@@ -20,6 +20,8 @@ NO_GATE: Final = (
     "too few cases have two scored repeats, and a single repeat does not show how much answers vary"
 )
 
+UNCHANGED: Final = "unchanged: not run"
+
 ITSELF: Final = "itself"
 
 ALPHA: Final = 0.05
