@@ -1,4 +1,4 @@
-"""What the base of a change has: the recorded evidence and the files of a commit in git."""
+"""The base of a change: the recorded evidence and the files of a commit in git."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What a commit has. Without recorded evidence, `problem` is the reason as a sentence."""
+    """The content of a commit. Without recorded evidence, `problem` is the reason as a sentence."""
 
     name: str
     rows: tuple[Recorded, ...] = ()

@@ -73,7 +73,7 @@ class Check:
 
     @property
     def sentence(self) -> str:
-        """What changed, and how it is compared, for a terminal."""
+        """The parts that changed, and how the prompt is compared, for a terminal."""
         if not self.changed:
             return f"{self.name}: the base has the same. {self.how}"
         return f"{self.name}: changed: {', '.join(self.changed)}. {self.how}"
@@ -157,7 +157,7 @@ def _hash(feature: Feature, version: str) -> str:
 def _incomparable(subject: Subject, row: Recorded, base: Base) -> str:
     """Return why recorded outcomes do not compare with new ones; empty if they do."""
     if changed := list(_conditions(subject, row)):
-        return f"its outcomes are of another {' and another '.join(changed)}"
+        return f"the {' and the '.join(changed)} changed too"
     provider = row.conditions.provider
     if provider != subject.conditions.provider:
         return f"its outcomes are of the provider {provider}"

@@ -17,6 +17,8 @@ LONGEST: Final = 300
 INSTEAD: Final = {"`": "\u02cb", "|": "\u00a6"}
 """Replacements of the characters that end a span of code, or a cell of a table."""
 
+MARKS: Final = ".,;:!?"
+
 QUIET: Final = re.compile(
     r"\(?(?:[^\W\d_]+(?:['-][^\W\d_]+)*|[+-]?\d[\d.,]*%?(?:-[^\W\d_]+)?|v\d{1,4}|[=<])\)?[.,:;!?]*"
 )
@@ -38,8 +40,14 @@ def sentence(text: str) -> str:
     is_sentence = bool(re.match(r"[^\W\d_]", tokens[0]))
     groups = groupby(tokens, key=lambda token: _is_quiet(token) and is_sentence)
     return " ".join(
-        " ".join(group) if is_quiet else f"`{' '.join(group)}`" for is_quiet, group in groups
-    ).replace("``", "")
+        " ".join(group) if is_quiet else _spans(" ".join(group)) for is_quiet, group in groups
+    )
+
+
+def _spans(text: str) -> str:
+    """Return a text of one line as code, and the marks of a sentence at its end after it."""
+    marked = text.rstrip(MARKS)
+    return f"`{marked}`{text[len(marked) :]}" if marked else code(text)
 
 
 def _is_quiet(token: str) -> bool:
