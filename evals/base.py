@@ -115,13 +115,14 @@ def _rows(values: Iterable[Mapping[str, Any]]) -> Iterator[Recorded]:
 
 def _commit(ref: str, checkout: Path) -> str:
     wanted = f"{ref}^{{commit}}"
-    found = _git(checkout, "rev-parse", "--verify", "--quiet", "--end-of-options", wanted)
-    if not found:
+    done = _run(checkout, "rev-parse", "--verify", "--end-of-options", wanted)
+    if done is None or done.returncode:
+        reason = done.stderr.decode(errors="replace").strip() if done else "There is no git."
         raise UsageError(
-            f"git has no commit {ref!r}. In CI, check out the whole history; otherwise correct"
-            " --base."
+            f"There is no commit {ref!r} to compare with. Correct --base; in CI, check out the"
+            f" whole history. {reason}"
         )
-    return found.strip()
+    return done.stdout.decode().strip()
 
 
 def _merge_base(checkout: Path) -> str | None:
@@ -131,8 +132,13 @@ def _merge_base(checkout: Path) -> str | None:
 
 def _git(checkout: Path, *arguments: str) -> str | None:
     """Return what git prints; None if it fails, or if there is no git."""
+    done = _run(checkout, *arguments)
+    return None if done is None or done.returncode else done.stdout.decode(errors="replace")
+
+
+def _run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[bytes] | None:
     try:
-        done = subprocess.run(
+        return subprocess.run(
             ["git", *arguments],
             cwd=checkout,
             capture_output=True,
@@ -141,4 +147,3 @@ def _git(checkout: Path, *arguments: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else None

@@ -143,7 +143,8 @@ def _problem(case: Case, samples: Iterable[Sample]) -> str:
     if failed.problem:
         return failed.problem
     notes = [f"{part['scorer']}: {part['note']}" for part in failed.parts if not part["passed"]]
-    scores = [f"{each['criterion']}: {each['score']} of 5" for each in failed.judgement or ()]
+    judged = sorted(failed.judgement or (), key=lambda each: (each["score"], each["criterion"]))
+    scores = [f"{each['criterion']}: {each['score']} of 5" for each in judged]
     return "; ".join(notes or scores)
 
 

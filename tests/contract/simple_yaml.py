@@ -54,10 +54,11 @@ def _list(lines: list[str], at: int, indent: int) -> tuple[list[Any], int]:
         item = lines[at][indent + 2 :]
         if KEY.fullmatch(item):
             lines[at] = f"{' ' * (indent + 2)}{item}"
-            value, at = _mapping(lines, at, indent + 2)
+            mapping, at = _mapping(lines, at, indent + 2)
+            found.append(mapping)
         else:
-            value, at = _scalar(item, at), _next(lines, at + 1)
-        found.append(value)
+            found.append(_scalar(item, at))
+            at = _next(lines, at + 1)
     return found, at
 
 

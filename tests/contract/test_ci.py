@@ -69,7 +69,7 @@ def test_the_files_that_are_published_are_those_that_the_gate_writes() -> None:
         (gate,) = [shlex.split(command) for command in commands if " gate " in command]
         options = cli._parser().parse_args(gate[gate.index("gate") :])
         assert (str(options.junit), str(options.summary)) == ("evals.xml", "evals.md")
-    reports = str(local.REPORTS.relative_to(local.CHECKOUT))
+    reports = str(local.REPORTS.relative_to(ROOT))
     (upload,) = [step["with"] for step in STEPS if "upload-artifact" in step.get("uses", "")]
     assert upload["path"].split() == ["evals.xml", "evals.md", reports]
     assert JOB["artifacts"]["reports"] == {"junit": "evals.xml"}

@@ -233,10 +233,12 @@ def test_another_sandbox_is_noticed(tmp_path: Path) -> None:
 def test_a_base_that_is_no_commit_is_wrong_use(
     ref: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(UsageError, match="git has no commit"):
+    with pytest.raises(UsageError, match="There is no commit"):
         base.read(ref)
     assert cli.main(["gate", f"--base={ref}"]) == cli.WRONG
-    assert "check out the whole history" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert "check out the whole history" in shown
+    assert "fatal: " in shown, "the reason of git"
 
 
 def test_nothing_runs_if_nothing_changed(
