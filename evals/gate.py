@@ -212,10 +212,14 @@ def lines(checks: Sequence[Check], wanted: Collection[Check], base: Base) -> Ite
 def publish(
     found: Sequence[Result], base: Base, *, xml: Path | None, summary: Path | None
 ) -> Iterator[str]:
-    """Write the results to the files, and yield where they are.
+    """Write the results to the files. Yield the verdicts that no run has, and where the files are.
 
     Without a file for the summary, it is appended to the one that GitHub Actions shows, if any.
     """
+    for each in found:
+        if each.run and each.verdict and each.run.verdict != each.verdict:
+            yield words.headline(each.run, each.verdict, against=each.baseline)
+            yield from (f"  {reason}" for reason in each.verdict["reasons"])
     if xml:
         junit.write(xml, found)
         yield f"JUnit XML: {xml.resolve()}"

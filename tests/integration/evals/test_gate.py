@@ -75,7 +75,9 @@ def test_a_changed_feature_is_compared_with_the_outcomes_of_the_base(
     assert cli.main(command) == cli.UNFINISHED, "four cases are no evidence"
     run = Run.objects.get()
     assert (run.kind, run.samples.filter(arm=plan.CANDIDATE).count()) == ("alone", 8)
-    assert "with the recorded outcomes of v1" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "with the recorded outcomes of v1" in shown
+    assert "Not comparable: there is no verdict on triage v1 against v1.\n  " in shown
     summary = (tmp_path / "s.md").read_text()
     assert "| `triage v1` | **not comparable** | 75.0% (" in summary
     assert "| 100.0% (" in summary
