@@ -291,14 +291,14 @@ def test_a_late_job_names_its_wait(
 
 def test_a_paused_feature_holds_its_jobs(make_job: MakeJob, sandbox: SandboxServer) -> None:
     job = make_job(input={"document": ARTICLE})
-    FeatureControl.objects.create(feature="summarize", killed=True)
+    FeatureControl.objects.update_or_create(feature="summarize", defaults={"killed": True})
     run(job)
     assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "feature_paused", 0)
     assert not sandbox.calls()
 
 
 def test_a_spent_budget_fails_the_job(make_job: MakeJob, sandbox: SandboxServer) -> None:
-    FeatureControl.objects.create(feature="summarize", daily_budget_usd="0.00")
+    FeatureControl.objects.update(daily_budget_usd="0.00")
     job = summarise(make_job)
     assert (job.status, job.error_code) == (Status.FAILED, "budget_spent")
     assert not sandbox.calls()
@@ -360,7 +360,7 @@ def test_the_kill_switch_counts_no_try(make_job: MakeJob, sandbox: SandboxServer
     sandbox.set_faults({"kind": "stall"})
     job = make_job(input={"document": ARTICLE})
     helper = when_called(
-        sandbox, lambda: FeatureControl.objects.create(feature="summarize", killed=True)
+        sandbox, lambda: FeatureControl.objects.update_or_create(feature="summarize", defaults={"killed": True})
     )
     run(job)
     helper.join()

@@ -76,7 +76,7 @@ class Runs:
 
 
 @pytest.fixture
-def runs(make_job: MakeJob, sandbox: SandboxServer) -> Iterator[Runs]:
+def runs(live_prompt: None, make_job: MakeJob, sandbox: SandboxServer) -> Iterator[Runs]:
     with ThreadPoolExecutor(4) as pool:
         yield Runs(make_job, sandbox, pool)
 

@@ -61,7 +61,7 @@ LOCKS: dict[str, Callable[[Job], object]] = {
 def test_a_switch_ends_calls_despite_a_lock(
     beating: LeaseKeeper, runs: Runs, sandbox: SandboxServer, what: str
 ) -> None:
-    FeatureControl.objects.create(feature="summarize")
+    FeatureControl.objects.get_or_create(feature="summarize")
     beating.appear(WORKER, queue="llm", slots=4)
     jobs = runs.in_flight(4)
     with LOCKS[what](jobs[0]):  # type: ignore[attr-defined]  # context managers, all of them
@@ -78,7 +78,7 @@ def test_a_switch_ends_calls_despite_a_lock(
 def test_a_switch_ends_a_jobless_call_despite_a_lock(
     beating: LeaseKeeper, sandbox: SandboxServer, table: str
 ) -> None:
-    FeatureControl.objects.create(feature="summarize")
+    FeatureControl.objects.get_or_create(feature="summarize")
     sandbox.set_faults({"kind": "slow_first_byte"})
     feature, prompt = registry.get("summarize"), prompts.get("summarize", "v3")
     reasons: list[str] = []
