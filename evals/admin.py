@@ -16,6 +16,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from aifeature import shares
 from aifeature.admin.common.names import title_of
 from aifeature.admin.common.read_only import ChoiceFilter, FeatureFilter, ReadOnlyAdmin
 from aifeature.admin.common.show import Labelled, content, moment_column
@@ -115,7 +116,7 @@ class RunAdmin(ReadOnlyAdmin):
         figures = run.verdict["candidate"] if run.verdict else None
         if not figures:
             return "-"
-        rate, interval = words.percent(figures["rate"]), words.span(figures["interval"])
+        rate, interval = shares.percent(figures["rate"]), shares.span(figures["interval"])
         return format_html('<span class="aif-nowrap">{} ({})</span>', rate, interval)
 
     @admin.display(description="spent")
@@ -224,6 +225,6 @@ def _rates(run: Run, verdict: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         if figures := verdict[arm]:
             yield {
                 "title": f"{arm.capitalize()} {run.arms[arm]['version']}",
-                "rate": words.percent(figures["rate"]),
-                "interval": words.span(figures["interval"]),
+                "rate": shares.percent(figures["rate"]),
+                "interval": shares.span(figures["interval"]),
             }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from aifeature import shares
 from evals.harness import costs, plan
 from evals.models import Run
 from evals.report import words
@@ -28,11 +29,11 @@ def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     if (difference := verdict["difference_points"]) is not None:
         interval = verdict["difference_interval"]
         remark = (
-            f"{words.points(interval['low'])} to {words.points(interval['high'])}"
+            f"{shares.points(interval['low'])} to {shares.points(interval['high'])}"
             if interval
             else ""
         )
-        yield "Difference", f"{words.points(difference)} points", remark
+        yield "Difference", f"{shares.points(difference)} points", remark
     if verdict["p"] is not None:
         yield "Test", p_value(verdict["p"]), verdict["test"] or ""
     if (score := verdict["score_difference"]) is not None:
@@ -52,20 +53,20 @@ def _of_verdict(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         f"{words.count(verdict['groups'], 'group')}, {words.count(verdict['repeats'], 'repeat')}",
     )
     if (ahead := words.points_over_plain(verdict)) is not None:
-        remark = f"which passes {words.percent(verdict['plain_rate'])}"
-        yield "Above the plain answer", f"{words.points(ahead)} points", remark
+        remark = f"which passes {shares.percent(verdict['plain_rate'])}"
+        yield "Above the plain answer", f"{shares.points(ahead)} points", remark
     if verdict["unscored_share"]:
-        yield "Unscored", words.percent(verdict["unscored_share"]), "of repeats"
+        yield "Unscored", shares.percent(verdict["unscored_share"]), "of repeats"
 
 
 def _of_repeats(verdict: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield how much repeats of a case differ, and what follows for the gate."""
     flaky = [verdict[arm]["churn"] if verdict[arm] else None for arm in COMPARED]
     if flaky[0] is not None:
-        remark = "" if flaky[1] is None else f", {words.percent(flaky[1])} in the baseline"
-        yield "Flaky cases", words.percent(flaky[0]), f"in the candidate{remark}"
+        remark = "" if flaky[1] is None else f", {shares.percent(flaky[1])} in the baseline"
+        yield "Flaky cases", shares.percent(flaky[0]), f"in the candidate{remark}"
     if (flips := verdict.get("flips")) is not None:
         remark = "to a regression, of random splits (aim: at most 5%)"
-        yield "Verdict flips", words.percent(flips), remark
+        yield "Verdict flips", shares.percent(flips), remark
     if "gate" in verdict and not verdict["gate"]:
         yield "The gate's error rates", "not known", words.NO_GATE

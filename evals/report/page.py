@@ -14,11 +14,11 @@ from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from aifeature import money, registry
+from aifeature import money, prompt_diff, registry, shares
 from aifeature.spec import Scorer
 from evals.harness import costs, plan
 from evals.models import Run, Sample
-from evals.report import contents, facts, figures, matrix, prompt_diff, words
+from evals.report import contents, facts, figures, matrix, words
 from evals.statistics.findings import p_value
 from project.env import LOCAL_DIR
 
@@ -105,9 +105,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters.update(
-        percent=words.percent,
-        span=words.span,
-        points=words.points,
+        percent=shares.percent,
+        span=shares.span,
+        points=shares.points,
         p_value=p_value,
         count=words.count,
         dollars=_dollars,
@@ -216,7 +216,7 @@ def _axis(run: Run, floor: float | None) -> Axis | None:
         Mark(
             arm,
             f"{run.arms[arm]['version']} {arm}",
-            f"{words.percent(each['rate'])} ({words.span(each['interval'])})",
+            f"{shares.percent(each['rate'])} ({shares.span(each['interval'])})",
             place(each["rate"]),
             place(each["interval"]["low"]),
             place(each["interval"]["high"]),
@@ -224,7 +224,7 @@ def _axis(run: Run, floor: float | None) -> Axis | None:
         for arm, each in arms.items()
     ]
     if plain is not None:
-        marks.append(Mark("plain", "plain answer", words.percent(plain), place(plain), None, None))
+        marks.append(Mark("plain", "plain answer", shares.percent(plain), place(plain), None, None))
     wide = STEP if start >= 100 - 6 * STEP else 2 * STEP
     return Axis(
         marks=tuple(marks),

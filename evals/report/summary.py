@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import Sum
 
+from aifeature import shares
 from evals.harness import costs, plan
 from evals.models import Run
 from evals.report import words
@@ -45,10 +46,10 @@ def lines(
         found = "; ".join(map(words.tag_difference, differing))
         yield f"Tags that differ, corrected by Holm: {found}"
     if verdict["unscored_share"]:
-        yield f"Unscored: {words.percent(verdict['unscored_share'])} of repeats"
+        yield f"Unscored: {shares.percent(verdict['unscored_share'])} of repeats"
     if (ahead := words.points_over_plain(verdict)) is not None:
         verb = "beats" if ahead >= 0 else "is behind"
-        plain = words.percent(verdict["plain_rate"])
+        plain = shares.percent(verdict["plain_rate"])
         yield f"The candidate {verb} plain by {abs(ahead):.0f} points ({plain})"
     yield (
         f"Spent: {costs.dollars(spent_micro)} (estimated {costs.dollars(run.estimate_micro)},"
@@ -66,7 +67,7 @@ def _rates(run: Run, verdict: Mapping[str, Any], against: str | None) -> Iterato
     }
     for arm, version in named.items():
         if figures := verdict[arm]:
-            rate, interval = words.percent(figures["rate"]), words.span(figures["interval"])
+            rate, interval = shares.percent(figures["rate"]), shares.span(figures["interval"])
             yield f"{arm.capitalize()} {version}: {rate} ({interval})"
 
 
@@ -74,12 +75,12 @@ def _comparison(verdict: Mapping[str, Any]) -> Iterator[str]:
     if (difference := verdict["difference_points"]) is not None:
         interval = verdict["difference_interval"]
         span = (
-            f" ({words.points(interval['low'])} to {words.points(interval['high'])})"
+            f" ({shares.points(interval['low'])} to {shares.points(interval['high'])})"
             if interval
             else ""
         )
         tested = f"; {verdict['test']}: {p_value(verdict['p'])}" if _is_tested(verdict) else ""
-        yield f"Difference: {words.points(difference)} points{span}{tested}"
+        yield f"Difference: {shares.points(difference)} points{span}{tested}"
     if (score := verdict["score_difference"]) is not None:
         yield f"Difference of the mean score: {score:+.3f}"
     if drop := words.smallest_drop(verdict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from aifeature.shares import percent, points
 from evals import resuming
 from evals.harness import plan
 from evals.models import Run
@@ -26,21 +27,6 @@ ITSELF: Final = "itself"
 
 ALPHA: Final = 0.05
 """Corrected p value below which a tag is shown as different. Tags never decide."""
-
-
-def percent(share: float) -> str:
-    return f"{share:.1%}"
-
-
-def span(interval: Mapping[str, float]) -> str:
-    """Return an interval of shares, such as `83.1% to 94.5%`."""
-    return f"{percent(interval['low'])} to {percent(interval['high'])}"
-
-
-def points(value: float) -> str:
-    """Return percentage points with their sign, such as `-12.0` or `+3.1`."""
-    rounded = round(value, 1)
-    return f"{rounded:+.1f}" if rounded else "0.0"
 
 
 def count(number: int, noun: str) -> str:

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from aifeature import prompt_diff
 from evals.harness import conclude, plan
 from evals.models import Run, Sample
-from evals.report import contents, figures, matrix, page, prompt_diff, words
+from evals.report import contents, figures, matrix, page, words
 from evals.report.summary import lines
 from tests.unit.evals.made import decided, suite
 

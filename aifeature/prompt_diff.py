@@ -1,4 +1,4 @@
-"""The difference between the prompts of both arms."""
+"""The difference between two prompts."""
 
 from __future__ import annotations
 
