@@ -17,6 +17,7 @@ from aifeature.services import controls, jobs
 from aifeature.services.failures.web_failures import failures
 from aifeature.services.jobs import admission
 from aifeature.services.jobs.refusals import IdempotencyConflict, InvalidInput, NotFound, Refusal
+from aifeature.services.promotion import standing
 from aifeature.spec import Example
 from aifeature.web import carried, history, rows, show
 from aifeature.web.schema_form import PREFIX, SchemaForm, form_class, initial
@@ -135,6 +136,7 @@ def _page(
         "refusal": refusal.detail if refusal else "",
         "reference": failures.note(refusal.status, refusal.code) if refusal else "",
         "max_file_bytes": form.max_file_bytes,
+        "for_staff": standing.notices(found) if request.user.is_staff else (),
         **notices,
     }
     return render(request, "aifeature/feature.html", context, status=status)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar, cast
 
 from django import forms
-from django.http import HttpResponse
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.urls import reverse
 from unfold.dataclasses import ActionDialog
 from unfold.decorators import action
@@ -39,7 +42,8 @@ def button(
 ) -> Callable[[Button], Button]:
     """Make a button on rows and detail pages that opens a dialog, or a page without JavaScript.
 
-    The method receives the request, the valid form and `object_id`, and returns `done(...)`.
+    The method receives the request, the valid form and `object_id`, and returns `done(...)`. If it
+    raises ValidationError, the dialog shows the error and keeps what was typed.
 
     Args:
         text: Label of the button.
@@ -58,8 +62,19 @@ def button(
     decorator: Any = action(description=text, permissions=[permission], dialog=dialog, **looks)
 
     def made(method: Button) -> Button:
+        @wraps(method)
+        def or_again(
+            admin: Any, request: HttpRequest, form: BaseDialogForm, **kwargs: Any
+        ) -> HttpResponse:
+            try:
+                return method(admin, request, form, **kwargs)
+            except ValidationError as error:
+                form.add_error(None, error)
+            found = {"dialog": dialog, "form": form, "form_submit_text": text}
+            return render(request, "unfold/helpers/dialog.html", found)
+
         # The library's annotation is a dataclass, but it returns the function.
-        return cast("Button", also_alone(cast("Button", decorator(method)), title))
+        return cast("Button", also_alone(cast("Button", decorator(or_again)), title))
 
     return made
 

@@ -13,12 +13,14 @@ from django.utils.http import urlencode
 from aifeature import registry
 from aifeature.admin.common.names import STAGE_COLOURS, STATUS_COLOURS, title_of
 from aifeature.admin.common.show import money, span
+from aifeature.admin.controls import prompt_notices
 from aifeature.admin.controls.switch_forms import described
 from aifeature.models import FeatureControl, Stage, Status
 from aifeature.services.controls import switch_state
 from aifeature.services.controls.switch_state import SwitchState
 from aifeature.services.monitoring import overview
 from aifeature.services.monitoring.overview import PromptCache, Spend, Today
+from aifeature.services.promotion import activations
 
 ERRORS_ALARM = 0.02
 """Share of failed jobs above which the figure is red. On-call is paged at the same rate."""
@@ -32,7 +34,7 @@ def of_features(
 ) -> list[dict[str, Any]]:
     """Return a card for each feature of the code, or for `only`, with what the visitor may see.
 
-    Runs nine queries for any number of features.
+    Runs ten queries for any number of features.
     """
     slugs = [slug for slug in registry.all_features() if only in {None, slug}]
     see_jobs, see_calls = may_see(request, "job"), may_see(request, "attempt")
@@ -45,12 +47,14 @@ def of_features(
     caches = overview.prompt_cache(now) if see_calls else {}
     controls = FeatureControl.objects.in_bulk(slugs) if see_control else {}
     states = switch_state.of_rows(controls.values())
+    live = activations.live_rows(slugs) if see_control else {}
     return [
         {
             "title": title_of(slug),
             "control": _control(slug, controls.get(slug), states.get(slug, SwitchState(slug)))
             if see_control
             else None,
+            "notices": prompt_notices.of_feature(controls.get(slug), live.get(slug)),
             "jobs": _jobs(slug, jobs.get(slug, Today()), now) if see_jobs else None,
             "spend": spend_bar(windows[slug]) if see_spend else None,
             "calls": _unknown(slug, unknown.get(slug, 0)) if see_calls else None,

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
+from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature import prompts, registry, system_checks
 from aifeature.admin.controls import limit_words
 from aifeature.admin.controls.limit_words import Meaning
+from aifeature.admin.controls.prompt_buttons import prompts_url
 from aifeature.models import FeatureControl, Stage
 from aifeature.policies import budget
-from aifeature.services.controls import GLOBAL
+from aifeature.services.controls import GLOBAL, opening
 from aifeature.spec import MAX_RETENTION_DAYS, Feature
 
 _SLOWEST: Final = Decimal("0.01")
@@ -52,7 +54,7 @@ class FeatureControlForm(_ModelForm):
             *("daily_budget_usd", "user_daily_budget_usd", "user_daily_spend_usd"),
             "monthly_budget_usd",
             *("requests_per_minute", "tokens_per_minute", "user_in_flight"),
-            *("deadline_s", "retention_days"),
+            *("regression_action", "deadline_s", "retention_days"),
         )
         # Visitors who may only view see these texts. The model's own describe empty fields.
         help_texts: ClassVar = limit_words.HELP
@@ -116,6 +118,16 @@ class FeatureControlForm(_ModelForm):
                         break
         return values
 
+    def _post_clean(self) -> None:
+        """Refuse, at its field, a change that gives users a prompt without evidence."""
+        super()._post_clean()  # type: ignore[misc]  # no stub
+        changed = opening.FIELDS & set(self.changed_data)
+        if changed and not self.errors:
+            try:
+                opening.check(self.instance, {name: self.initial[name] for name in changed})
+            except forms.ValidationError as error:
+                self.add_error(None, error)
+
     def _features(self) -> list[Feature]:
         """Return the features to which the caps of this form apply."""
         if self.instance.feature == GLOBAL:
@@ -168,8 +180,19 @@ class FeatureControlForm(_ModelForm):
             choices=choices,
             required=False,
             widget=UnfoldAdminSelectWidget,
-            help_text="The prompt version in use.",
+            help_text=_of_version(feature),
         )
+
+
+def _of_version(feature: Feature | None) -> str:
+    if feature is None:
+        return limit_words.HELP["prompt_version"]
+    return format_html(
+        '{} At other stages, activate a version: <a class="aif-link" href="{}">{}</a>.',
+        limit_words.HELP["prompt_version"],
+        prompts_url(feature.slug),
+        "Prompts and evidence",
+    )
 
 
 def _elsewhere(value: str) -> str:

@@ -10,19 +10,24 @@ from typing import Any, ClassVar, cast
 
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
+from django.core.exceptions import PermissionDenied
 from django.db import Error, transaction
 from django.db.models import BigIntegerField, Case, Model, OuterRef, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import URLPattern, path
+from django.utils.html import format_html
 from unfold.decorators import display
 
 from aifeature import registry
 from aifeature.admin.audit_log import changes
 from aifeature.admin.common.names import STAGE_COLOURS, title_of
 from aifeature.admin.common.show import Labelled, dollars, moment_column
-from aifeature.admin.controls import cards, feature_page
+from aifeature.admin.controls import cards, feature_page, prompt_page
 from aifeature.admin.controls.feature_form import FeatureControlForm
-from aifeature.admin.controls.switch_buttons import SwitchButtons
+from aifeature.admin.controls.prompt_buttons import PromptButtons, prompts_url
+from aifeature.admin.controls.prompt_forms import known
 from aifeature.models import ControlChange, FeatureControl, SpendWindow
 from aifeature.services import controls
 from aifeature.services.controls import GLOBAL, switch
@@ -35,7 +40,7 @@ _FORM_ONLY = ("reason", "seen")
 
 
 @admin.register(FeatureControl)
-class FeatureControlAdmin(SwitchButtons):
+class FeatureControlAdmin(PromptButtons):
     """One row per feature, and one for everything. Each saved change needs a reason.
 
     The kill switch is not a field of the form. Only its buttons flip it.
@@ -84,7 +89,9 @@ class FeatureControlAdmin(SwitchButtons):
         if feature is None:
             return row.prompt_version or "-"
         runs, active = controls.prompt_version(feature), row.prompt_version
-        return runs if active in {"", runs} else f"{runs} because {active} is not available"
+        text = runs if active in {"", runs} else f"{runs} because {active} is not available"
+        url = prompts_url(row.feature)
+        return format_html('<a class="aif-link" href="{}">{}</a>', url, text)
 
     @admin.display(description="spend today")
     def spend_today(self, row: Any) -> str:
@@ -103,6 +110,7 @@ class FeatureControlAdmin(SwitchButtons):
         if everything:
             caps = ("daily_budget_usd", "user_daily_spend_usd", "monthly_budget_usd")
             return [("Caps", {"fields": caps}), *reason, now]
+        answers = ("prompt_version", "regression_action", "deadline_s", "retention_days")
         return [
             ("Who may use it", {"fields": ("stage", "percent", "beta_users")}),
             (
@@ -113,10 +121,32 @@ class FeatureControlAdmin(SwitchButtons):
                 "Limits per user",
                 {"fields": ("requests_per_minute", "tokens_per_minute", "user_in_flight")},
             ),
-            ("Answers", {"fields": ("prompt_version", "deadline_s", "retention_days")}),
+            ("Answers", {"fields": answers}),
             *reason,
             now,
         ]
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.prompts)
+        name = "aifeature_featurecontrol_prompts"
+        return [path("<path:object_id>/prompts/", view, name=name), *super().get_urls()]
+
+    def prompts(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Show what is live of a feature, and the evidence of each version.
+
+        Raises:
+            Http404: This code has no such feature.
+            PermissionDenied: The visitor may not view features.
+        """
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        feature = known(object_id)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": f"Prompts and evidence: {feature.title}",
+            **prompt_page.context(request, feature),
+        }
+        return render(request, "aifeature/admin/prompts.html", context)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         _make_rows()

@@ -25,7 +25,9 @@ HELP: Final = MappingProxyType(
         "user_in_flight": "Jobs of one user that run at the same time. Other jobs wait.",
         "deadline_s": "Counted from submission.",
         "retention_days": "Counted from the end of a job. Then its input and output are deleted.",
-        "prompt_version": "The prompt version in use.",
+        "prompt_version": "The version for staff and evaluations, at the stages off and staff.",
+        "regression_action": "What happens when the weekly evaluation finds the live version worse"
+        " than at its activation, and a second run confirms it. The alert opens in any case.",
     }
 )
 """By field of a control, its help text."""

@@ -15,6 +15,9 @@ STAFF_ONLY: Final = frozenset({Stage.OFF, Stage.STAFF})
 
 _RANK: Final = {stage.value: rank for rank, stage in enumerate(Stage)}
 
+FIELDS: Final = frozenset({"stage", "percent", "prompt_version"})
+"""The fields of a control whose change is checked."""
+
 HOW: Final = "Activate a version with evidence first: Prompts and evidence, on the feature's page."
 
 

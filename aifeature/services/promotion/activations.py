@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, Final
@@ -34,7 +34,13 @@ class RefusedError(Exception):
 
 
 def activate(
-    slug: str, version: str, *, reason: str, user_id: int | None = None, check_name: str = ""
+    slug: str,
+    version: str,
+    *,
+    reason: str,
+    user_id: int | None = None,
+    check_name: str = "",
+    seen: int | None = None,
 ) -> Activation:
     """Make a version live, by its evidence under today's conditions.
 
@@ -44,13 +50,17 @@ def activate(
         reason: For the audit log.
         user_id: The operator; callers check the permission `activate_prompt`.
         check_name: The check or command that does it, if no operator does.
+        seen: Id of the activation that was live when the operator decided, 0 for none. None if no
+            operator does.
 
     Raises:
-        RefusedError: there is no such version, or its evidence does not permit it.
+        RefusedError: there is no such version, or its evidence does not permit it, or another
+            activation became live since.
     """
     feature = _feature(slug)
     prompt = _prompt(feature, version)
     with _locked(slug) as control:
+        _refuse_if_changed(slug, seen)
         row = _row(feature, prompt, Kind.ACTIVATED, reason, user_id, check_name)
         row.evidence = evidence_of(feature, version)
         return _begin(control, row)
@@ -63,16 +73,18 @@ def roll_back(
     user_id: int | None = None,
     check_name: str = "",
     figures: dict[str, Any] | None = None,
+    seen: int | None = None,
 ) -> Activation:
     """Make the newest earlier version with evidence live, however old its evidence is.
 
     The arguments are those of `activate`. `figures` are a check's measurements.
 
     Raises:
-        RefusedError: there is none.
+        RefusedError: there is none, or another activation became live since.
     """
     feature = _feature(slug)
     with _locked(slug) as control:
+        _refuse_if_changed(slug, seen)
         found = _before(feature)
         if found is None:
             raise RefusedError(
@@ -129,31 +141,35 @@ def approve_override(request_id: int, *, reason: str, user_id: int) -> Activatio
         row.request = request
         row.expires_at = database_now() + timedelta(hours=request.hours or 0)
         begun = _begin(control, row)
-        alerts.begin(
-            OVERRIDE,
-            request.feature,
-            f"{request.feature} {request.version} is live without evidence until"
-            f" {row.expires_at:%Y-%m-%d %H:%M} UTC: {request.reason}. Evaluate it, or end the"
-            " override: admin, Features, Prompts and evidence.",
-        )
+        end = "Evaluate it, or end the override: admin, Features, Prompts and evidence."
+        alerts.begin(OVERRIDE, request.feature, f"{in_words(begun)} {end}")
         return begun
 
 
-def end_override(slug: str, *, reason: str, user_id: int) -> None:
+def end_override(slug: str, *, reason: str, user_id: int, seen: int | None = None) -> None:
     """End the override that is live, or withdraw a request. The last good version is back.
 
     Raises:
-        RefusedError: there is neither.
+        RefusedError: there is neither, or it is not the one whose id is `seen`.
     """
     with _locked(slug) as control:
         found = open_override(slug) or open_request(slug)
-        if found is None:
-            raise RefusedError(f"{slug} has no override.")
+        if found is None or seen not in {None, found.pk}:
+            raise RefusedError(f"{slug} has no such override: it is over already.")
         row = _row(_feature(slug), LivePrompt(found.version, found.prompt_hash), Kind.ENDED)
         row.reason, row.user_id, row.request = reason, user_id, found
         _insert(row)
         alerts.end(OVERRIDE, slug)
         follow(control, reason=reason, user_id=user_id)
+
+
+def in_words(override: Activation) -> str:
+    """Return the sentence about an override that is live."""
+    reason = override.request.reason if override.request else override.reason
+    return (
+        f"{override.feature} {override.version} is live without evidence until"
+        f" {override.expires_at:%Y-%m-%d %H:%M} UTC: {reason.rstrip('. ')}."
+    )
 
 
 def open_override(slug: str) -> Activation | None:
@@ -171,9 +187,14 @@ def open_request(slug: str) -> Activation | None:
 
 def live_row(slug: str) -> Activation | None:
     """Return the activation that is live with this provider."""
-    query = "SELECT * FROM aif_live_prompt(%s, %s)"
-    found = list(Activation.objects.raw(query, [slug, live.provider()]))
-    return found[0] if found else None
+    return live_rows([slug]).get(slug)
+
+
+def live_rows(slugs: Iterable[str]) -> dict[str, Activation]:
+    """Return by feature the activation that is live with this provider, in one query."""
+    query = "SELECT live.* FROM unnest(%s::text[]) AS slug, aif_live_prompt(slug, %s) AS live"
+    found = Activation.objects.raw(query, [list(slugs), live.provider()])
+    return {row.feature: row for row in found}
 
 
 def settle(feature: Feature) -> Activation | None:
@@ -219,6 +240,21 @@ def follow(control: FeatureControl, *, reason: str, **by: Any) -> bool:
     )
     transaction.on_commit(controls.clear_cache)
     return True
+
+
+def _refuse_if_changed(slug: str, seen: int | None) -> None:
+    current = live_row(slug)
+    if seen is None or seen == (current.pk if current else 0):
+        return
+    now = f"{current.version} is live, by {by(current)}" if current else "no version is live"
+    raise RefusedError(
+        f"The live version of {slug} changed since you opened it: now {now}. Nothing was changed."
+    )
+
+
+def by(row: Activation) -> str:
+    """Return the name of the user, check or command that made a row."""
+    return row.user.get_username() if row.user else row.check_name or "-"
 
 
 def _feature(slug: str) -> Feature:

@@ -48,12 +48,17 @@ def settle_all() -> list[str]:
 
 def unproven(slug: str) -> str:
     """Return why an open feature serves staff only; empty if it serves users."""
-    feature, control = registry.find(slug), FeatureControl.objects.filter(feature=slug).first()
+    controls.clear_cache()
+    return why_staff_only(slug, FeatureControl.objects.filter(feature=slug).first())
+
+
+def why_staff_only(slug: str, control: FeatureControl | None) -> str:
+    """Return the same for a control, by what this process has read in the last second."""
+    feature = registry.find(slug)
     if feature is None or control is None or feature.internal:
         return ""
     if control.known_stage in controls.opening.STAFF_ONLY:
         return ""
-    controls.clear_cache()
     if controls.live_version(feature) is not None:
         return ""
     version = controls.prompt_version(feature)

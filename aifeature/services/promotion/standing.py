@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aifeature import prompts
-from aifeature.models import Activation, Evidence
+from aifeature.models import Activation, Evidence, FeatureControl
 from aifeature.models.functions import rows
 from aifeature.services import controls
 from aifeature.services.controls import live
-from aifeature.services.promotion import activations, evidence
+from aifeature.services.promotion import activations, evidence, gate_check
 from aifeature.spec import Feature
 
 
@@ -24,9 +24,9 @@ class Version:
     evidence: Evidence | None
     """The newest, of any conditions and any age, passed or not."""
     problem: str
-    """Why it cannot be activated now; empty if it can."""
+    """Why it cannot be activated now, without the command; empty if it can."""
     command: str
-    """What would make evidence of it."""
+    """What would make evidence of it; empty if nothing would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +43,25 @@ class Standing:
     rollback: str | None
     """The version to which a roll-back goes."""
     override: Activation | None
+    after_override: str | None
+    """The version for users when the override is over; None: staff only."""
     request: Activation | None
 
 
 def of(feature: Feature) -> Standing:
     """Return the standing of a feature now."""
+    controls.clear_cache()
     found = [_version(feature, version) for version in reversed(prompts.versions(feature.slug))]
+    row = activations.live_row(feature.slug)
+    override = row if row is not None and row.kind == Activation.Kind.OVERRIDDEN else None
     return Standing(
         feature=feature,
-        live=activations.live_row(feature.slug),
+        live=row,
         is_served=controls.live_version(feature) is not None,
         versions=tuple(found),
         rollback=activations.rollback_target(feature),
-        override=activations.open_override(feature.slug),
+        override=override,
+        after_override=_after(feature, override),
         request=activations.open_request(feature.slug),
     )
 
@@ -70,16 +76,32 @@ def _version(feature: Feature, version: str) -> Version:
         is_live=controls.live_version(feature) == version,
         evidence=proof,
         problem=_problem(feature, version),
-        command=activations.command(feature.slug, version),
+        command="" if feature.suite is None else activations.command(feature.slug, version),
     )
+
+
+def _after(feature: Feature, override: Activation | None) -> str | None:
+    if override is None:
+        return controls.live_version(feature)
+    candidates = live.read().get(feature.slug, ())
+    return live.version(feature, (c for c in candidates if c.hash != override.prompt_hash))
+
+
+def notices(feature: Feature) -> list[str]:
+    """Return what staff must know of the version for users: an override, or that there is none."""
+    control = FeatureControl.objects.filter(feature=feature.slug).first()
+    override = activations.open_override(feature.slug)
+    staff_only = gate_check.why_staff_only(feature.slug, control)
+    return [*([activations.in_words(override)] if override else []), *filter(None, [staff_only])]
 
 
 def _problem(feature: Feature, version: str) -> str:
     """Return why a version cannot be activated now; empty if it can."""
+    of_version = (feature.slug, version)
     try:
         proof = activations.evidence_of(feature, version)
     except activations.RefusedError as refused:
-        return str(refused)
+        return str(refused).removesuffix(f" Evaluate it: {activations.command(*of_version)}")
     row = (Activation.Kind.ACTIVATED.value, feature.slug, live.provider(), version)
     problem: str | None = rows("aif_activation_problem", *row, proof.prompt_hash, proof.pk)[0][0]
     return problem or ""
