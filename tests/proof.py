@@ -9,7 +9,7 @@ from typing import Any
 from aifeature import prompts, registry
 from aifeature.models import Activation, Evidence, FeatureControl, Stage
 from aifeature.services import controls
-from aifeature.services.promotion import activations
+from aifeature.services.promotion import activations, subjects
 
 MEASURED_AT = datetime(2026, 11, 2, 3, tzinfo=UTC)
 
@@ -36,6 +36,16 @@ def evidence(slug: str, version: str = "", **values: Any) -> Evidence:
         "fresh_until": None,
     }
     return Evidence.objects.create(**{**row, **values})
+
+
+def of_today(slug: str, version: str = "") -> dict[str, Any]:
+    """Return the values of evidence that an evaluation under the conditions of today has."""
+    feature = registry.get(slug)
+    subject = subjects.of(feature, version or feature.prompt_version)
+    return {
+        "fingerprint": subject.fingerprint,
+        "conditions": subjects.as_json(subject.conditions),
+    }
 
 
 def activate(slug: str, version: str = "", **values: Any) -> Activation:

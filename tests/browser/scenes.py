@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from django.contrib.auth.models import User
 from django.test import Client
@@ -30,10 +31,11 @@ from aifeature.models import (
 from aifeature.reasons import FailureCode
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import breakers, effective, switch
+from aifeature.services.promotion import activations
 from aifeature.services.texts import FAILED
 from evals.models import Run, Sample
 from tests import proof
-from tests.unit.evals.test_report import HOSTILE, a_run, case, repeats
+from tests.unit.evals.test_report import HOSTILE, a_run, a_verdict, arm, case, interval, repeats
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
@@ -73,6 +75,7 @@ TRANSLATED = (
 
 PASSWORD = "correct horse"
 RUNS = "/admin/evals/run/"
+PROMPTS = "/admin/aifeature/featurecontrol/summarize/prompts/"
 
 CODES = {
     Status.FAILED: FailureCode.PROVIDER_UNAVAILABLE,
@@ -275,6 +278,38 @@ def bad_day(staff: User) -> None:
     PeriodicTask.objects.get_or_create(
         task="control.sweep", defaults={"name": "Publish due jobs", "interval": every}
     )
+
+
+def prompts_of_summarize(staff: User, run: Run) -> None:
+    """Make v1 live again after a roll-back from v3, and then v2, which failed, by an override."""
+    passed = {
+        "decision": "pass",
+        "reasons": [],
+        "candidate": arm(0.92),
+        "difference_points": 2.4,
+        "difference_interval": interval(-1.0, 5.8),
+    }
+    _activated("v1", a_verdict(**passed), "2026-10-05")
+    measured = proof.of_today("summarize", "v2")
+    found = {
+        "runs": [str(run.pk), str(uuid4())],
+        "account": "anthropic, key 4f0a",
+        "answered_by": ["claude-sonnet-5-5-20260914"],
+    }
+    failed = {"passed": False, "verdict": a_verdict(), **found}
+    proof.evidence("summarize", "v2", **measured, **failed)
+    _activated("v3", a_verdict(**passed), "2026-11-09", **found)
+    why = "Users report invented dates."
+    activations.roll_back("summarize", reason=why, user_id=staff.pk)
+    kim = person("kim", is_staff=True, is_superuser=True)
+    why = "The provider refuses the texts of v1 since 9:40."
+    row = activations.request_override("summarize", "v2", hours=24, reason=why, user_id=kim.pk)
+    activations.approve_override(row.pk, reason="Seen together with Kim.", user_id=staff.pk)
+
+
+def _activated(version: str, verdict: dict[str, Any], day: str, **more: Any) -> None:
+    measured = {**proof.of_today("summarize", version), "measured_at": f"{day}T03:12:00Z"}
+    proof.activate("summarize", version, verdict=verdict, **measured, **more)
 
 
 def evaluations() -> dict[str, Run]:

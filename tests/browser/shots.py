@@ -184,6 +184,19 @@ def _admin_shots(staff: User) -> list[Shot]:
         Shot("admin-stopped", feature, staff, prepare=lambda: scenes.pause(staff)),
         Shot("admin-stopped-list", f"{ADMIN}/featurecontrol/", staff),
         Shot("admin-change-reason", feature, staff, lambda page: press(page, "change_reason")),
+        Shot(
+            "admin-prompts",
+            scenes.PROMPTS,
+            staff,
+            prepare=lambda: scenes.prompts_of_summarize(staff, runs["ended"]),
+        ),
+        Shot("admin-prompts-diff", f"{scenes.PROMPTS}?from=v1&to=v2#diff", staff, is_whole=False),
+        Shot("admin-roll-back", scenes.PROMPTS, staff, lambda page: press(page, "roll_back")),
+        Shot("admin-activate-refused", scenes.PROMPTS, staff, _activate_too_late),
+        Shot("admin-override", feature, staff),
+        Shot("admin-overview-override", "/admin/", staff),
+        Shot("form-for-staff", FORM, staff),
+        Shot("plain-prompts", scenes.PROMPTS, staff, has_scripts=False),
         Shot("plain-stopped-already", f"{ADMIN}/featurecontrol/summarize/stop/", staff),
     ]
 
@@ -192,6 +205,15 @@ def _stop_without_a_reason(page: Page) -> None:
     press(page, "stop")
     page.locator("#dialog").get_by_role("button", name="Stop").click()
     page.get_by_text("This field is required.").wait_for()
+
+
+def _activate_too_late(page: Page) -> None:
+    page.get_by_role("link", name="Activate v3").click()
+    dialog = page.locator("#dialog")
+    dialog.get_by_label("Version").select_option("v2")
+    dialog.get_by_label("Reason").fill("It is better.")
+    dialog.get_by_role("button", name="Activate").click()
+    dialog.get_by_text("did not pass").wait_for()
 
 
 def _save_wrongly(page: Page) -> None:

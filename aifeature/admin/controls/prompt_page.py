@@ -97,7 +97,7 @@ def _live(now: Standing) -> Iterator[Fact]:
     remark = "" if is_here else "this code has no version with its text"
     yield "Live", f"{row.version} ({row.prompt_hash[:8]})", remark, "" if is_here else "aif-doubt"
     yield "Since", utc(row.at), "", ""
-    yield "By", activations.by(row), _kind(row), ""
+    yield "By", activations.by(row), row.get_kind_display().capitalize(), ""
     if row.expires_at:
         after = now.after_override or "staff only"
         yield "Until", utc(row.expires_at), f"then {after}", "aif-doubt"
@@ -127,6 +127,8 @@ def _facts(proof: Evidence, names: Mapping[str, str], runs: Mapping[str, str]) -
     if arm := verdict.get("candidate"):
         rate = shares.percent(arm["rate"])
         yield "Pass rate", rate, shares.span(arm["interval"]), "" if proof.passed else "aif-bad"
+    if verdict.get("floor"):
+        yield "Floor", shares.percent(verdict["floor"]), "", ""
     against = names.get(proof.live_hash, f"the prompt {proof.live_hash[:8]}")
     if not proof.live_hash:
         yield "Compared with", "no version", "none was live: its floor decided", ""
