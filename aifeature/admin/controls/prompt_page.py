@@ -15,7 +15,7 @@ from aifeature import prompt_diff, prompts, shares
 from aifeature.admin.common.show import moment, span, utc
 from aifeature.admin.controls import cards, prompt_notices
 from aifeature.admin.controls.prompt_buttons import activate_button, buttons
-from aifeature.models import Activation, Evidence, FeatureControl, Stage
+from aifeature.models import Activation, Evidence, FeatureControl
 from aifeature.services import controls
 from aifeature.services.promotion import activations, standing
 from aifeature.services.promotion.standing import Standing, Version
@@ -50,7 +50,7 @@ def context(request: HttpRequest, feature: Feature) -> dict[str, Any]:
             *prompt_notices.of_feature(control, now.live),
             *prompt_notices.of_request(now.request),
         ],
-        "served": _served(now, control or FeatureControl(feature=feature.slug)),
+        "served": now.served,
         "live": list(_live(now)),
         "versions": [
             {
@@ -71,22 +71,6 @@ def context(request: HttpRequest, feature: Feature) -> dict[str, Any]:
         "diff": _diff(now, request.GET),
         "history": {"headers": HISTORY, "rows": [_history(row) for row in history]},
     }
-
-
-def _served(now: Standing, control: FeatureControl) -> str:
-    """Return who gets an answer, and why no others."""
-    stage = control.known_stage
-    version, staff = controls.live_version(now.feature), controls.prompt_version(now.feature)
-    if now.feature.internal:
-        return f"It has no users and needs no evidence. {version} is used."
-    for_staff = "" if stage is Stage.OFF or staff == version else f" Staff get {staff}."
-    if version is None:
-        return f"No version is live in this code, so only staff may use it.{for_staff}"
-    if stage is Stage.OFF:
-        return f"The stage is off, so nobody gets an answer. When it opens, users get {version}."
-    if stage is Stage.STAFF:
-        return f"The stage is staff only. When it opens, users get {version}.{for_staff}"
-    return f"Users get {version}. Stage: {stage.label.lower()}.{for_staff}"
 
 
 def _live(now: Standing) -> Iterator[Fact]:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error
 
+from aifeature.management import operators
+from aifeature.management.operators import confirm, person_with
 from aifeature.models import KillMode
 from aifeature.models.functions import urgently
 from aifeature.services.controls import GLOBAL, switch, switch_refusal, switch_state
 from aifeature.services.controls.switch_state import ALL, NOT_STOPPED, SwitchState
 
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
-
 STOP: Final = "aifeature.stop_feature"
 RELEASE: Final = "aifeature.release_feature"
-MOST_NAMES: Final = 5
 
 
 class Command(BaseCommand):
@@ -42,11 +39,7 @@ class Command(BaseCommand):
         for name in ("stop", "change_reason", "release"):
             action = actions.add_parser(name)
             action.add_argument("feature", help="A feature, or _everything.")
-            action.add_argument("--reason", required=True, help="Why. Kept in the audit log.")
-            action.add_argument(
-                "--user", required=True, metavar="NAME", help="The person who decides."
-            )
-            action.add_argument("--yes", action="store_true", help="Skip the confirmation.")
+            operators.add_arguments(action)
             if name != "release":
                 jobs = action.add_mutually_exclusive_group()
                 jobs.add_argument("--hold", dest="mode", action="store_const", const=KillMode.HOLD)
@@ -86,7 +79,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{name}: {switch_state.under_way(name)}; {_in_words(state)}")
 
     def _stop(self, slug: str, *, user: str, reason: str, mode: KillMode, **options: Any) -> None:
-        person = _person(user, STOP)
+        person = person_with(STOP, user)
         state = switch_state.of(slug)
         if state.killed:
             self._already(state, mode)
@@ -94,7 +87,7 @@ class Command(BaseCommand):
         became = "held" if mode is KillMode.HOLD else "cancelled"
         under_way = switch_state.under_way(slug)
         self.stdout.write(f"This stops {slug}: {under_way}. Its jobs are {became}.")
-        self._confirm(f"Stop {slug}?", **options)
+        confirm(f"Stop {slug}?", **options)
         try:
             stopped = switch.stop(slug, reason=reason, mode=mode, user_id=person.pk)
         except ValueError as error:
@@ -113,14 +106,14 @@ class Command(BaseCommand):
     def _change_reason(
         self, slug: str, *, user: str, reason: str, mode: KillMode | None, **options: Any
     ) -> None:
-        person = _person(user, STOP)
+        person = person_with(STOP, user)
         state = switch_state.of(slug)
         if not state.killed:
             raise CommandError(f"{slug}: {NOT_STOPPED}")
         mode = state.mode if mode is None else mode
         became = "held" if mode is KillMode.HOLD else "cancelled"
         self.stdout.write(f"{slug}: {_in_words(state)}")
-        self._confirm(f"Change the reason? Its jobs are {became}.", **options)
+        confirm(f"Change the reason? Its jobs are {became}.", **options)
         try:
             changed = switch.change_reason(slug, reason=reason, mode=mode, user_id=person.pk)
         except ValueError as error:
@@ -130,31 +123,19 @@ class Command(BaseCommand):
         self.stdout.write(f"{slug} is stopped for the new reason; its jobs are {became}.")
 
     def _release(self, slug: str, *, user: str, reason: str, percent: int, **options: Any) -> None:
-        person = _person(user, RELEASE)
+        person = person_with(RELEASE, user)
         state = switch_state.of(slug)
         if problem := state.why_no_release(percent):
             raise CommandError(f"{slug}: {problem}")
         under_way = switch_state.under_way(slug)
         self.stdout.write(f"{slug}: {under_way}; {_in_words(state)}")
         users = "all users" if percent == ALL else f"{percent} % of users"
-        self._confirm(f"Release {slug} for {users}?", **options)
+        confirm(f"Release {slug} for {users}?", **options)
         try:
             switch.release(slug, reason=reason, percent=percent, user_id=person.pk)
         except ValueError as error:
             raise CommandError(f"{error}.") from None
         self.stdout.write(f"{slug} is released for {users}.")
-
-    def _confirm(self, question: str, *, yes: bool, **_: Any) -> None:
-        if yes:
-            return
-        try:
-            answer = input(f"{question} [y/N] ")
-        except EOFError:
-            raise CommandError(
-                "No confirmation can be typed here: nothing was changed. Give --yes to skip it."
-            ) from None
-        if answer.strip().lower() not in {"y", "yes"}:
-            raise CommandError("Not confirmed: nothing was changed.")
 
 
 def _known(feature: str | None) -> str:
@@ -162,35 +143,6 @@ def _known(feature: str | None) -> str:
         choices = ", ".join(switch.names())
         raise CommandError(f"There is no feature {feature!r}. Choose one of: {choices}")
     return feature
-
-
-def _person(name: str, permission: str) -> User:
-    users = get_user_model()
-    user = users.objects.filter(**{users.USERNAME_FIELD: name}).first()
-    if user is None:
-        raise CommandError(
-            f"There is no user named {name!r}. --user is the name with which the person who decides"
-            " signs in to admin."
-        )
-    if not user.is_active:
-        raise CommandError(f"The account of {name} is closed. Name a person with an open account.")
-    if not user.has_perm(permission):
-        raise CommandError(
-            f"{name} lacks the permission {permission}. {_who_may(permission)} A superuser can give"
-            f" it to {name} (admin, Users)."
-        )
-    return user
-
-
-def _who_may(permission: str) -> str:
-    """Return a sentence with accounts that have the permission, to save a search in admin."""
-    users = get_user_model().objects.with_perm(
-        permission, backend="django.contrib.auth.backends.ModelBackend"
-    )
-    names = [user.get_username() for user in users.order_by("pk")[:MOST_NAMES]]
-    if not names:
-        return "No account has it: manage.py createsuperuser makes one that may."
-    return f"These have it: {', '.join(names)}."
 
 
 def _in_words(state: SwitchState) -> str:

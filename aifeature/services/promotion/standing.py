@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from aifeature import prompts
-from aifeature.models import Activation, Evidence, FeatureControl
+from aifeature.models import Activation, Evidence, FeatureControl, Stage
 from aifeature.models.functions import rows
 from aifeature.services import controls
 from aifeature.services.controls import live
@@ -36,8 +36,8 @@ class Standing:
     feature: Feature
     live: Activation | None
     """With this provider. Its prompt may be missing in this code."""
-    is_served: bool
-    """Whether users get an answer, if the stage admits them."""
+    served: str
+    """Who gets an answer with which version, and why no others."""
     versions: tuple[Version, ...]
     """Newest first."""
     rollback: str | None
@@ -57,13 +57,29 @@ def of(feature: Feature) -> Standing:
     return Standing(
         feature=feature,
         live=row,
-        is_served=controls.live_version(feature) is not None,
+        served=_served(feature),
         versions=tuple(found),
         rollback=activations.rollback_target(feature),
         override=override,
         after_override=_after(feature, override),
         request=activations.open_request(feature.slug),
     )
+
+
+def _served(feature: Feature) -> str:
+    control = FeatureControl.objects.filter(feature=feature.slug).first()
+    stage = control.known_stage if control else Stage.OFF
+    version, staff = controls.live_version(feature), controls.prompt_version(feature)
+    if feature.internal:
+        return f"It has no users and needs no evidence. {version} is used."
+    for_staff = "" if stage is Stage.OFF or staff == version else f" Staff get {staff}."
+    if version is None:
+        return f"No version is live in this code, so only staff may use it.{for_staff}"
+    if stage is Stage.OFF:
+        return f"The stage is off, so nobody gets an answer. When it opens, users get {version}."
+    if stage is Stage.STAFF:
+        return f"The stage is staff only. When it opens, users get {version}.{for_staff}"
+    return f"Users get {version}. Stage: {stage.label.lower()}.{for_staff}"
 
 
 def _version(feature: Feature, version: str) -> Version:
