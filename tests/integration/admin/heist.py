@@ -17,6 +17,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
 from aifeature.models import (
+    Activation,
     ApiToken,
     Attempt,
     ControlChange,
@@ -34,6 +35,7 @@ TABLES: Final[dict[str, tuple[type[Model], tuple[str, ...]]]] = {
     "ledger": (Attempt, ("state", "cost_micro", "output")),
     "controls": (FeatureControl, ("stage", "percent", "user_daily_budget_usd")),
     "switches": (FeatureControl, ("killed", "release_percent")),
+    "live": (Activation, ("feature", "version", "kind")),
     "breakers": (ModelControl, ("forced",)),
     "rates": (RateOverride, ("feature", "in_flight", "reason")),
     "launches": (Launch, ("feature", "factor")),
@@ -159,6 +161,7 @@ def greed(world: World) -> dict[str, Any]:
         "password": word, "password1": word, "password2": word, "usable_password": "true",
         "username": f"new{uuid4().hex[:6]}", "user": world.customer.pk, "name": uuid4().hex[:8],
         "reason": "Because.", "mode": "hold", "percent": "100", "post": "yes",
+        "version": "v3", "hours": "2", "row": "0",
         "_form_submitted": "on", "_save": "Save",
     }  # fmt: skip
 

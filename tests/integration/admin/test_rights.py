@@ -23,6 +23,7 @@ from aifeature.models import (
     Status,
 )
 from aifeature.services.watch import broken
+from tests import proof
 from tests.integration.admin.conftest import MakeAttempt, MakeJob
 from tests.integration.admin.heist import World, addresses, greed, rob, thief
 from tests.integration.fuzz.values import thorough
@@ -46,6 +47,8 @@ OBTAINS: dict[str, set[str]] = {
     "change_featurecontrol": {"controls", "trail"},
     "stop_feature": {"switches", "trail"},
     "release_feature": {"switches", "trail"},
+    "activate_prompt": {"live", "trail"},
+    "override_prompt": {"live"},
     "force_breaker": {"breakers", "trail"},
     "add_rateoverride": {"rates", "trail"},
     "change_rateoverride": {"rates", "trail"},
@@ -71,6 +74,7 @@ CODENAMES = [
         for action in ("add", "change", "delete", "view")
     ),
     *("stop_feature", "release_feature", "requeue_job", "settle_attempt", "force_breaker"),
+    *("activate_prompt", "override_prompt"),
 ]
 
 
@@ -97,6 +101,7 @@ def world(
     call = make_attempt(
         failed, state=AttemptState.UNKNOWN, request={"system": content}, output=content
     )
+    proof.evidence("summarize", **proof.of_today("summarize"))
     minute = IntervalSchedule.objects.create(every=1, period="minutes")
     rows: list[Model] = [
         *(customer, colleague, boss, leads, failed, waiting, call),

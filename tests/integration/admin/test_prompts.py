@@ -1,0 +1,229 @@
+"""The page of a feature's prompts: each button has its permission, and a refusal loses nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from aifeature.models import Activation, Stage
+from aifeature.services import controls
+from aifeature.services.promotion import activations
+from tests import proof
+from tests.integration.admin.conftest import Staff
+from tests.unit.evals.test_report import a_run, a_verdict, case
+
+pytestmark = pytest.mark.slow
+
+SLUG = "summarize"
+LIST = "/admin/aifeature/featurecontrol/"
+PAGE = f"{LIST}{SLUG}/prompts/"
+DETAIL = f"{LIST}{SLUG}/change/"
+ACTIONS = ("activate", "roll_back", "override", "approve", "end_override")
+COMMAND = "python -m evals run summarize --prompt"
+
+
+def address(action: str) -> str:
+    return f"{LIST}{SLUG}/{action}/"
+
+
+def press(page: Client, action: str, row: int | None = None, **values: Any) -> Any:
+    """Send a dialog with what it shows, or with another `row`."""
+    seen = page.get(address(action)).context["form"]["row"].value() if row is None else row
+    form = {"_form_submitted": "on", "reason": "Because.", "row": seen, **values}
+    return page.post(address(action), form)
+
+
+def live() -> str:
+    row = activations.live_row(SLUG)
+    return row.version if row else ""
+
+
+def open_with_history() -> None:
+    """Make v1 live, then v3, which is the code's version; v2 failed."""
+    proof.activate(SLUG, "v1", **proof.of_today(SLUG, "v1"))
+    proof.evidence(SLUG, "v2", passed=False, verdict=a_verdict(), **proof.of_today(SLUG, "v2"))
+    proof.open_to_users(SLUG)
+
+
+def test_the_page_shows_each_version_with_its_evidence(page: Client) -> None:
+    run = a_run(case("one"))
+    run.save()
+    gone = "11111111-1111-4111-8111-111111111111"
+    verdict = a_verdict(decision="pass", floor=0.8)
+    found = {
+        "answered_by": ["claude-x-20260914"],
+        "account": "key 4f0a",
+        "runs": [str(run.pk), gone],
+    }
+    proof.activate(SLUG, "v1", **proof.of_today(SLUG, "v1"))
+    proof.activate(SLUG, "v3", verdict=verdict, **found, **proof.of_today(SLUG, "v3"))
+    text = page.get(PAGE).text
+    for part in (
+        *("When it opens, users get v3", "78.0%", "73.0% to 83.0%", "Against v1", "-12.0 points"),
+        *("-18.1 to -5.9", "80.0%", "claude-x-20260914", "key 4f0a", "python -m evals", "always"),
+        *(
+            "2026-11-02 03:00:00 UTC",
+            "The bare task.",
+            f"{COMMAND} v2",
+            "summarize v2 has no evidence",
+        ),
+    ):
+        assert part in text
+    assert f"/admin/evals/run/{run.pk}/change/" in text
+    assert f"/admin/evals/run/{gone}" not in text, "it is in another database"
+    assert "What was live when" in text
+    assert PAGE in page.get(DETAIL).text
+    assert PAGE in page.get(LIST).text
+
+
+def test_the_difference_is_by_default_from_the_live_version_to_the_newest(page: Client) -> None:
+    proof.activate(SLUG, "v1")
+    text = page.get(PAGE).text
+    assert "Changes from v1 to v3" in text
+    assert '<div class="removed">Summarise the document.</div>' in text
+    assert "Changes from v2 to v1" in page.get(f"{PAGE}?from=v2&to=v1").text
+    assert "The texts are the same." in page.get(f"{PAGE}?from=v2&to=v2").text
+    assert "Changes from v1 to v3" in page.get(f"{PAGE}?from=v9&to=x").text
+
+
+def test_each_button_needs_its_permission(staff: Staff, page: Client, client: Client) -> None:
+    open_with_history()
+    proof.evidence(SLUG, "v1", **proof.of_today(SLUG, "v1"))
+    viewer = staff("view_featurecontrol")
+    may = {
+        "activate_prompt": {"activate", "roll_back"},
+        "override_prompt": {"override", "approve", "end_override"},
+    }
+    for permission, allowed in may.items():
+        visitor = staff("view_featurecontrol", permission)
+        for action in ACTIONS:
+            status = visitor.get(address(action)).status_code
+            assert status == (200 if action in allowed else 403), action
+            assert press(viewer, action, row=0).status_code == 403
+    shown = viewer.get(PAGE).text
+    assert not [action for action in ACTIONS if address(action) in shown]
+    assert Activation.objects.count() == 2
+    assert staff().get(PAGE).status_code == 403
+    assert client.get(PAGE).status_code == 302
+    for unknown in ("nothing", "_5Feverything"):
+        assert page.get(f"{LIST}{unknown}/prompts/").status_code == 404
+        assert page.get(f"{LIST}{unknown}/activate/").status_code == 404
+
+
+def test_only_buttons_with_an_effect_are_shown(page: Client) -> None:
+    def shown() -> set[str]:
+        text = page.get(PAGE).text
+        return {action for action in ACTIONS if address(action) in text}
+
+    assert shown() == {"override"}
+    proof.evidence(SLUG, "v1", **proof.of_today(SLUG, "v1"))
+    assert shown() == {"override", "activate"}
+    press(page, "activate", version="v1")
+    assert shown() == {"override"}
+    proof.activate(SLUG)
+    assert "Roll back to v1" in page.get(PAGE).text
+    press(page, "override", version="v2", hours="2")
+    assert "Withdraw request" in page.get(PAGE).text
+    assert "approve" not in shown(), "of one's own request"
+
+
+def test_an_activation_is_on_record_and_a_refused_one_shows_why_and_how(
+    page: Client, boss: User
+) -> None:
+    answer = press(page, "activate", version="v3", reason="It is better.")
+    assert answer.status_code == 200
+    assert "v3 has no evidence with sandbox" in answer.text
+    assert f"{COMMAND} v3" in answer.text
+    form = answer.context["form"]
+    assert (form["reason"].value(), form["version"].value()) == ("It is better.", "v3")
+    assert live() == ""
+    proof.evidence(SLUG, **proof.of_today(SLUG))
+    answer = press(page, "activate", version="v3", reason="It is better.")
+    assert answer["HX-Redirect"] == PAGE
+    row = Activation.objects.get()
+    assert (row.version, row.user, row.reason) == ("v3", boss, "It is better.")
+    assert "v3 is live." in page.get(PAGE).text
+
+
+def test_the_second_of_two_people_is_told(page: Client) -> None:
+    open_with_history()
+    proof.evidence(SLUG, "v1", **proof.of_today(SLUG, "v1"))
+    seen = page.get(address("roll_back")).context["form"]["row"].value()
+    activations.roll_back(SLUG, reason="First.", check_name="kim")
+    for action in ("roll_back", "activate"):
+        answer = press(page, action, row=seen, version="v1")
+        assert "changed since you opened it: now v1 is live, by kim" in answer.text
+        assert "Because." in answer.text
+    assert live() == "v1"
+
+
+def test_a_roll_back_names_its_target_and_is_one_step(page: Client, boss: User) -> None:
+    open_with_history()
+    asked = page.get(address("roll_back")).text
+    assert "from <strong>v3</strong>" in asked
+    assert '<p class="aif-figure">v1</p>' in asked
+    assert press(page, "roll_back")["HX-Redirect"] == PAGE
+    assert live() == "v1"
+    assert "No earlier version" in press(page, "roll_back").text
+
+
+def test_an_override_needs_a_second_person_and_is_shown_on_every_page(
+    page: Client, boss: User, staff: Staff, client: Client
+) -> None:
+    open_with_history()
+    assert "hours" in press(page, "override", version="v2", hours="169").context["form"].errors
+    press(page, "override", version="v2", hours="2", reason="A leak.")
+    for each in (PAGE, DETAIL):
+        assert "boss requested v2 without evidence for 2 hours" in page.get(each).text
+    assert "A second person approves an override." in press(page, "approve").text
+    other = staff("view_featurecontrol", "override_prompt")
+    assert "Approve override to v2" in other.get(PAGE).text
+    assert press(other, "approve")["HX-Redirect"] == PAGE
+    assert live() == "v2"
+    site = f"/f/{SLUG}/"
+    banner = "summarize v2 is live without evidence until"
+    for each in (PAGE, DETAIL, "/admin/", site):
+        assert banner in page.get(each).text
+    customer = User.objects.create_user("eve")
+    client.force_login(customer)
+    assert banner not in client.get(site).text
+    assert '<p class="aif-figure">v3</p>' in page.get(address("end_override")).text
+    press(page, "end_override")
+    assert live() == "v3"
+    assert banner not in page.get(DETAIL).text
+
+
+def test_a_feature_that_serves_staff_only_shows_why(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proof.open_to_users(SLUG)
+    monkeypatch.setattr(controls.live, "has", lambda *_: False)
+    for each in (PAGE, DETAIL, "/admin/", f"/f/{SLUG}/"):
+        text = page.get(each).text
+        assert "summarize serves staff only: this release has no prompt of it" in text
+        assert f"{COMMAND} v3" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "why"),
+    [
+        ({"stage": Stage.EVERYONE}, "stage", "No prompt is activated"),
+        ({"prompt_version": "v2"}, "prompt_version", "users may get only what is activated: v3"),
+    ],
+)
+def test_the_form_refuses_users_without_a_live_version(
+    page: Client, values: dict[str, str], field: str, why: str
+) -> None:
+    if field == "prompt_version":
+        proof.open_to_users(SLUG)
+    form = page.get(DETAIL).context["adminform"].form
+    shown = {name: form[name].value() for name in form.fields}
+    sent = {name: value for name, value in shown.items() if value not in (None, [])}
+    answer = page.post(DETAIL, {**sent, **values, "reason": "r"})
+    assert answer.status_code == 200
+    (error,) = answer.context["adminform"].form.errors[field]
+    assert why in error
+    assert PAGE in answer.text
