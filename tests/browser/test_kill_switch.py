@@ -23,6 +23,7 @@ LISTS = "featurecontrol modelcontrol rateoverride launch alert checkrun"
 PAGES = (
     "/admin/",
     FEATURE,
+    scenes.PROMPTS,
     f"{ADMIN}/featurecontrol/_5Feverything/change/",
     f"{ADMIN}/modelcontrol/claude-haiku-5-5/change/",
     *(f"{ADMIN}/{name}/" for name in LISTS.split()),
@@ -135,6 +136,7 @@ def test_no_page_of_operations_has_a_barrier(
     open_page: OpenPage, sam: User, no_barriers: Axe, display: str
 ) -> None:
     scenes.bad_day(sam)
+    scenes.prompts_of_summarize(sam, scenes.evaluations()["ended"])
     page = open_page(sam, **DISPLAYS[display])
     for path in PAGES:
         page.goto(path)
