@@ -102,7 +102,7 @@ def _labels(now: Standing, each: Version) -> Iterator[tuple[str, str]]:
 
 
 def _is_settled(now: Standing, each: Version) -> bool:
-    """Return whether a version is live and no override, so that nobody needs to activate it."""
+    """Return whether a version is live, and not by an override: it needs no activation."""
     return each.is_live and (now.override is None or now.override.prompt_hash != each.hash)
 
 

@@ -1,6 +1,6 @@
 """Evidence for prompts, and what is live: activate, roll back, override.
 
-Public: the modules, and the types that `__all__` names.
+Public: the modules and types below.
 
 Size limit: 950 lines.
 """

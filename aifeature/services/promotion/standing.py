@@ -37,7 +37,7 @@ class Standing:
     live: Activation | None
     """With this provider. Its prompt may be missing in this code."""
     served: str
-    """Who gets an answer with which version, and why no others."""
+    """A sentence: who gets an answer, with which version, and why no others."""
     versions: tuple[Version, ...]
     """Newest first."""
     rollback: str | None
@@ -104,7 +104,7 @@ def _after(feature: Feature, override: Activation | None) -> str | None:
 
 
 def notices(feature: Feature) -> list[str]:
-    """Return what staff must know of the version for users: an override, or that there is none."""
+    """Return the notices for staff: an override, or why the feature serves staff only."""
     control = FeatureControl.objects.filter(feature=feature.slug).first()
     override = activations.open_override(feature.slug)
     staff_only = gate_check.why_staff_only(feature.slug, control)

@@ -148,7 +148,7 @@ def test_an_activation_is_on_record_and_a_refused_one_shows_why_and_how(
     assert "v3 is live." in page.get(PAGE).text
 
 
-def test_the_second_of_two_people_is_told(page: Client) -> None:
+def test_the_second_of_two_people_reads_what_is_live_now(page: Client) -> None:
     open_with_history()
     proof.evidence(SLUG, "v1", **proof.of_today(SLUG, "v1"))
     seen = page.get(address("roll_back")).context["form"]["row"].value()
