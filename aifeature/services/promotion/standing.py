@@ -99,7 +99,8 @@ def _version(feature: Feature, version: str) -> Version:
 def _after(feature: Feature, override: Activation | None) -> str | None:
     if override is None:
         return controls.live_version(feature)
-    candidates = live.read().get(feature.slug, ())
+    rows = FeatureControl.objects.filter(feature=feature.slug)
+    candidates = live.preferred(rows.values_list(live.activations(), flat=True)[0])
     return live.version(feature, (c for c in candidates if c.hash != override.prompt_hash))
 
 
