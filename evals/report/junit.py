@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from aifeature import shares
 from evals.report import words
 from evals.report.case_results import CaseResult, Result
 from evals.statistics.findings import p_value
@@ -63,8 +64,8 @@ def _properties(result: Result) -> dict[str, str]:
         "verdict": result.verdict["decision"] if result.verdict else "",
     }
     if result.verdict and (figures := result.verdict["candidate"]):
-        found["rate"] = words.percent(figures["rate"])
-        found["interval"] = words.span(figures["interval"])
+        found["rate"] = shares.percent(figures["rate"])
+        found["interval"] = shares.span(figures["interval"])
     if result.verdict and result.verdict["p"] is not None:
         found["p"] = p_value(result.verdict["p"])
     return {name: value for name, value in found.items() if value}

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from aifeature import shares
 from evals.harness import costs
 from evals.report import words
 from evals.report.case_results import CaseResult, Result
@@ -100,7 +101,7 @@ def _row(result: Result) -> Sequence[str]:
 def _arm(figures: dict[str, Any] | None) -> str:
     if figures is None:
         return ""
-    return f"{words.percent(figures['rate'])} ({words.span(figures['interval'])})"
+    return f"{shares.percent(figures['rate'])} ({shares.span(figures['interval'])})"
 
 
 def _difference(verdict: Any) -> str:
@@ -108,9 +109,9 @@ def _difference(verdict: Any) -> str:
         return ""
     interval = verdict["difference_interval"]
     if interval is None:
-        return words.points(difference)
-    low, high = words.points(interval["low"]), words.points(interval["high"])
-    return f"{words.points(difference)} ({low} to {high})"
+        return shares.points(difference)
+    low, high = shares.points(interval["low"]), shares.points(interval["high"])
+    return f"{shares.points(difference)} ({low} to {high})"
 
 
 def _section(result: Result) -> Iterator[str]:
