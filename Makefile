@@ -7,7 +7,7 @@ READY := .venv/.ready-$(VERSION)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke stack stop test test-chaos test-beside-chaos test-fast evals evals-live planted bench chaos check fmt lock migrations clean distclean
+.PHONY: help setup demo smoke stack stop test test-chaos test-beside-chaos test-fast evals evals-live evidence planted bench chaos check fmt lock migrations clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +62,9 @@ evals: $(READY) ## run all suites against the sandbox, in a system of its own; A
 evals-live: $(READY) ## the same with a real key; shows the cost and asks first, never in CI
 	@$(BIN)/python -m evals.local --live $(BIN)/python -m evals run --ask $(ARGS)
 
+evidence: $(READY) ## record the sandbox's evidence for all prompts; commit the file
+	@$(BIN)/python -m evals.local $(BIN)/python -m evals record $(ARGS)
+
 planted: $(READY) ## evaluate prompts that are worse on purpose: each must be caught; ONLY=answer
 	@$(BIN)/python -m tests.planted $(if $(ONLY),--only "$(ONLY)")
 
@@ -79,6 +82,7 @@ check: $(READY) ## lint, types, architecture, migrations, deployment settings
 	@echo "mypy"; $(BIN)/python -m project.stack.run_with_settings settings $(BIN)/mypy
 	@echo "imports"; $(BIN)/python -m project.stack.run_with_settings settings $(BIN)/lint-imports
 	@echo "migrations"; $(BIN)/python -m project.stack.throwaway $(BIN)/python manage.py makemigrations --check --dry-run
+	@echo "evidence"; $(BIN)/python -m project.stack.run_with_settings settings $(BIN)/python -m evals check-evidence
 	@echo "deployment"; $(BIN)/python -m project.stack.run_with_settings production $(BIN)/python manage.py check --deploy --fail-level WARNING
 
 fmt: $(READY) ## format the code

@@ -233,6 +233,7 @@ class WebWorker(UvicornWorker):
         from django.db import connection  # noqa: PLC0415
 
         from aifeature.services.controls import global_cap  # noqa: PLC0415
+        from aifeature.services.promotion import gate_check  # noqa: PLC0415
         from project import boot, log_flood  # noqa: PLC0415
 
         logging.getLogger("uvicorn.error").addFilter(log_flood.ServerFilter())
@@ -246,6 +247,7 @@ class WebWorker(UvicornWorker):
         server.age = self.age
         self._install_sigquit_handler()
         global_cap.announce_soon()
+        boot.report_soon(gate_check.at_boot)
         await server.serve(sockets=self.sockets)
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)

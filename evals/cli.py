@@ -19,7 +19,17 @@ from aifeature.money import MICRO_PER_USD
 from aifeature.services import controls
 from aifeature.services.promotion import subjects
 from aifeature.spec import Feature
-from evals import adding, base, gate, ready, report, resuming, suite_checks
+from evals import (
+    adding,
+    base,
+    gate,
+    ready,
+    recorded,
+    recording,
+    report,
+    resuming,
+    suite_checks,
+)
 from evals.harness import conclude, costs, drive, plan, proof, repeats
 from evals.harness.drive import Driver
 from evals.models import Run
@@ -155,9 +165,7 @@ def _with_suite() -> list[str]:
 def _wanted(
     feature: Feature, candidate: str, baseline: str | None, options: argparse.Namespace
 ) -> plan.Wanted:
-    suite = suites.load(feature, path=options.suite)
-    if problems := suite_checks.problems(feature, suite):
-        raise UsageError("\n".join(problems))
+    suite = _suite(feature, path=options.suite)
     wanted = plan.Wanted(
         feature=feature,
         candidate=candidate,
@@ -167,6 +175,13 @@ def _wanted(
         suite=suite,
     )
     return wanted if options.repeats else _with_repeats(wanted, reuse=not options.no_reuse)
+
+
+def _suite(feature: Feature, *, path: Path | None = None) -> suites.Suite:
+    suite = suites.load(feature, path=path)
+    if problems := suite_checks.problems(feature, suite):
+        raise UsageError("\n".join(problems))
+    return suite
 
 
 def _with_repeats(wanted: plan.Wanted, *, reuse: bool) -> plan.Wanted:
@@ -223,8 +238,17 @@ def _agreed() -> bool:
         return False
 
 
-def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep) -> int:
-    """Drive runs to their verdicts side by side, print these, and return the exit code."""
+def _driven(
+    runs: Sequence[Run],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    ended: Callable[[Run], int] | None = None,
+) -> int:
+    """Drive runs to their verdicts side by side, print these, and return the exit code.
+
+    `ended` prints the end of a run, by default all of it with a report.
+    """
+    end = ended or _ended
     bar = Bar([run.feature for run in runs])
     drivers = [Driver(run) for run in runs]
     try:
@@ -238,10 +262,10 @@ def _driven(runs: Sequence[Run], *, sleep: Callable[[float], None] = time.sleep)
         print(f"\nInterrupted. {resuming.after_interrupt(*ids)}", file=sys.stderr)
         for run in runs:
             if run.state == Run.State.ENDED:
-                _ended(run)
+                end(run)
         return UNFINISHED
     bar.end()
-    return _worst([_ended(run) for run in runs])
+    return _worst([end(run) for run in runs])
 
 
 def _is_under_way(driver: Driver, bar: Bar) -> bool:
@@ -349,6 +373,55 @@ def _add(options: argparse.Namespace) -> int:
     return 0
 
 
+def _record(options: argparse.Namespace) -> int:
+    """Evaluate all prompts with the sandbox, and write their evidence into the repository."""
+    _check_ready()
+
+    def run(chosen: Sequence[recording.Chosen]) -> None:
+        wanted = [
+            plan.Wanted(feature, version, against, repeats.UNKNOWN, _cap_micro(options), suite)
+            for feature, version, against in chosen
+            for suite in [_suite(feature)]
+        ]
+        if _driven(_started(wanted, options), ended=_in_short) == UNFINISHED:
+            raise UsageError("A run has no verdict, so nothing was recorded.")
+
+    found = recording.record(run)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(recorded.text(found), encoding="utf-8")
+    print(f"Recorded: {options.output}, {words.count(len(found.rows), 'version')}.")
+    return 0
+
+
+def _in_short(run: Run) -> int:
+    """Print the decision on a run without its report, and return its exit code."""
+    if run.state != Run.State.ENDED:
+        return _ended(run)
+    found: dict[str, Any] = run.verdict or {}
+    print(next(iter(report.summary(run, found))))
+    return conclude.EXIT[Decision(found["decision"])]
+
+
+def _check_evidence(_options: argparse.Namespace) -> int:
+    found = recording.check(recorded.read())
+    for problem in found:
+        print(problem, file=sys.stderr)
+    return WRONG if found else 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Write this provider's evidence to a file."""
+    if options.follow:
+        recording.follow()
+    found = recording.exported()
+    if not found.rows:
+        print("There is no evidence to export.", file=sys.stderr)
+        return 0
+    options.file.write_text(recorded.text(found), encoding="utf-8")
+    print(f"Evidence: {options.file}. `manage.py load_evidence {options.file}` loads it elsewhere.")
+    return 0
+
+
 def _found(name: str) -> Run:
     found = list(Run.objects.filter(pk__startswith=name)) if _is_id(name) else []
     if len(found) != 1:
@@ -442,6 +515,18 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--must", action="store_true", help="It may never break.")
     add.add_argument("--held-out", action="store_true", help="Reports do not show its content.")
     add.add_argument("--note", default="")
+
+    record = command("record", _record, "Record the sandbox's evidence for the repository.")
+    record.add_argument("--output", type=Path, default=recorded.FILE)
+    record.set_defaults(ask=False, max_usd=None, no_reuse=False)
+
+    command("check-evidence", _check_evidence, "Check the recorded evidence. Needs no database.")
+
+    export = command("export", _export, "Write this provider's evidence to a file.")
+    export.add_argument("file", type=Path, metavar="FILE")
+    export.add_argument(
+        "--follow", action="store_true", help="First activate the code's versions that passed."
+    )
     return parser
 
 

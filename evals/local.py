@@ -3,7 +3,8 @@
 `python -m evals.local [--live] COMMAND...` runs the command with the addresses in its environment.
 Only reports stay, in `.local/evals`, and no system that is running is touched. With `--live` the
 provider is the real one, with the key of the environment. Then the database stays as well, in
-`.local/evals-live`: its outputs were paid for, and its spend of the day counts.
+`.local/evals-live`: its outputs were paid for, and its spend of the day counts. Its evidence goes
+to the local stack: now if one runs, and at each start of one.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from evals.resuming import RESUME
 from project.stack.children import PYTHON, Child, Launcher
 from project.stack.components import Component, django_components
 from project.stack.errors import AlreadyRunningError, StackError
-from project.stack.local_dir import CHECKOUT, LocalDir
+from project.stack.local_dir import CHECKOUT, LIVE_EVIDENCE, LocalDir
 from project.stack.ports import HOST, take_port
 from project.stack.secrets import load_secrets
 from project.stack.signals import wait_until
@@ -173,12 +174,29 @@ def main() -> int:
         with system(live=live) as local:
             kept = f", and the database in {DATA}" if live else ""
             print(f"Reports stay in {REPORTS}{kept}.", file=sys.stderr)
-            return _exit_code(command, local.env)
+            code = _exit_code(command, local.env)
+            if live:
+                _export(local.env)
+            return code
     except AlreadyRunningError:
         print("Another command of the live system runs here: wait for its end.", file=sys.stderr)
     except StackError as error:
         print(error, file=sys.stderr)
     return 2  # 1 would be a regression
+
+
+def _export(env: Mapping[str, str]) -> None:
+    """Write the evidence of the live system for the local stack, which loads it if it runs.
+
+    The exit code stays that of the evaluation: `_exit_code` has printed what fails here.
+    """
+    EVIDENCE.unlink(missing_ok=True)
+    _exit_code([PYTHON, "-m", "evals", "export", "--follow", str(EVIDENCE)], env)
+    if EVIDENCE.exists() and LocalDir.from_environ().env_file.exists():
+        print("The local stack runs, and loads it:", file=sys.stderr)
+        _exit_code(
+            [PYTHON, str(CHECKOUT / "manage.py"), "load_evidence", str(EVIDENCE)], os.environ
+        )
 
 
 def _exit_code(command: Sequence[str], env: Mapping[str, str]) -> int:

@@ -11,12 +11,13 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from threading import Thread
 from typing import Any, Final
 
 import psycopg
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import Error, connections
 
 from project import file_limit
 from project.database import session
@@ -70,6 +71,23 @@ def or_exit(start: Callable[..., None]) -> Callable[..., None]:
         raise SystemExit(os.EX_CONFIG)
 
     return started
+
+
+def report_soon(find: Callable[[], Iterable[str]]) -> None:
+    """Log in a separate thread what this returns, a warning each.
+
+    It reads the database. So the process starts without it, and if the database is unavailable.
+    """
+    Thread(target=_report, args=(find,), name="report-at-boot", daemon=True).start()
+
+
+def _report(find: Callable[[], Iterable[str]]) -> None:
+    try:
+        is_fit([Problem(text, is_fatal=False) for text in find()])
+    except Error as error:
+        logger.warning("boot: the database cannot be read yet (%s)", type(error).__name__)
+    finally:
+        connections.close_all()
 
 
 def web() -> list[Problem]:

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from aifeature.api import stopping
 from aifeature.services.controls import global_cap
+from aifeature.services.promotion import gate_check
+from project import boot
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -37,6 +39,7 @@ class Lifespan:
             return
         await receive()
         global_cap.announce_soon()
+        boot.report_soon(gate_check.at_boot)
         with end_waits_on_signal(asyncio.get_running_loop()):
             await send({"type": "lifespan.startup.complete"})
             await receive()

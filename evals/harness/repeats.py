@@ -9,14 +9,12 @@ from aifeature.services import controls
 from aifeature.services.promotion import subjects
 from aifeature.spec import Feature
 from aifeature.suites import Suite
-from evals.harness import conclude
+from evals.harness import conclude, plan
 from evals.models import Run
 from evals.statistics import power
 from evals.statistics.rules import DEFAULT
 
-UNKNOWN: Final = 3
-"""Repeats while no run has shown how much answers vary. They find a drop of 15 points in nearly all
-suites of 100 cases."""
+UNKNOWN: Final = plan.USUAL_REPEATS
 
 _USUAL: Final = f"{UNKNOWN} repeats find a drop of 15 points in most suites of 100 cases."
 

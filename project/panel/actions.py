@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 from itertools import cycle, islice
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from aifeature import money, prompts, registry
+from aifeature import money, registry
 from aifeature.services import controls, jobs
 from aifeature.services.controls import rates
 from aifeature.services.jobs.refusals import Refusal
 from aifeature.services.monitoring import overview
+from aifeature.services.promotion import RefusedError, activations
 from project.panel import provider
 from workers.inference.breaker import BreakerPolicy
 
@@ -89,10 +91,14 @@ def _attack(visitor: User) -> str:
 
 
 def _worsen(visitor: User) -> str:
-    slug = "summarize"
-    oldest = prompts.versions(slug)[0]
-    controls.change(slug, {"prompt_version": oldest}, reason=REASON, user_id=visitor.pk)
-    return f"The active prompt of {slug} is {oldest} now, which demands least."
+    feature = registry.get("summarize")
+    before = controls.live_version(feature)
+    while activations.rollback_target(feature):
+        activations.roll_back(feature.slug, reason=REASON, user_id=visitor.pk)
+    oldest = controls.live_version(feature)
+    if oldest == before:
+        return f"{feature.slug} has no earlier prompt with evidence, so it stays as it is."
+    return f"The active prompt of {feature.slug} is {oldest} now, which demands least."
 
 
 def _spend(visitor: User) -> str:
@@ -106,10 +112,13 @@ def _spend(visitor: User) -> str:
 
 def _repair(visitor: User) -> str:
     provider.set_faults()
-    for slug in registry.offered():
-        values = {"prompt_version": "", "daily_budget_usd": None}
-        controls.change(slug, values, reason=REASON, user_id=visitor.pk)
-    return "The provider answers again; prompts and budgets are those of the code."
+    for slug, feature in registry.offered().items():
+        if controls.live_version(feature) != feature.prompt_version:
+            with suppress(RefusedError):  # it has no evidence, and stays for staff only
+                version = feature.prompt_version
+                activations.activate(slug, version, reason=REASON, user_id=visitor.pk)
+        controls.change(slug, {"daily_budget_usd": None}, reason=REASON, user_id=visitor.pk)
+    return "The provider answers again; proven prompts and all budgets are those of the code."
 
 
 ACTIONS: Final = (

@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import sys
 
+NOTE = "note: "
+"""Begins each line of a step's output that the stack shows on the terminal."""
+
 
 def say(line: str = "") -> None:
     """Print one line without buffering. Do nothing if the terminal or the pipe is closed."""

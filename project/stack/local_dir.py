@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
+LIVE_EVIDENCE = CHECKOUT / ".local" / "evidence-live.json"
+"""The evidence of `make evals-live`, for the local stack."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,15 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.serializers.base import DeserializationError
 from django.core.serializers.python import Deserializer, Serializer
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from aifeature.models import Evidence
-from aifeature.services.promotion.subjects import Subject
+from aifeature.services.promotion.subjects import Conditions, Subject
 from aifeature.services.provider import account
 
 FIELDS: Final = tuple(
@@ -22,6 +24,9 @@ FIELDS: Final = tuple(
     for field in Evidence._meta.concrete_fields  # noqa: SLF001 (public in Django)
     if field.name != "created_at"
 )
+
+UNREADABLE: Final = (ValidationError, DeserializationError)
+"""The errors of `load`."""
 
 MAY_BE_EMPTY: Final = {"outcomes", "runs", "answered_by", "fresh_until", "conditions"}
 
@@ -94,11 +99,34 @@ def _of_fingerprint(fingerprint: str) -> QuerySet[Evidence]:
 def dump(rows: Iterable[Evidence]) -> list[dict[str, Any]]:
     """Return evidence as JSON values, for `load`."""
     found = Serializer().serialize(rows, fields=FIELDS)
-    return [{"id": str(each["pk"]), **each["fields"]} for each in found]
+    return [{"id": str(each["pk"]), **_jsonable(each["fields"])} for each in found]
+
+
+def _jsonable(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in fields.items()
+    }
+
+
+def contradiction(row: Mapping[str, Any]) -> str:
+    """Return how a row of `dump` contradicts itself; empty if it does not."""
+    try:
+        conditions = Conditions(**row["conditions"])
+        subject = Subject(row["feature"], row["version"], row["prompt_hash"], conditions)
+        is_pass = row["verdict"]["decision"] == "pass"
+        if row["fingerprint"] != subject.fingerprint or row["provider"] != conditions.provider:
+            return "Its fingerprint is not that of its prompt and its conditions."
+        return "" if row["passed"] is is_pass else "It contradicts its own verdict."
+    except (KeyError, TypeError) as error:
+        return f"It is incomplete ({error})."
 
 
 def load(rows: Iterable[Mapping[str, Any]], *, origin: Evidence.Origin) -> int:
-    """Store evidence from another database, unless it is known. Return the number of new rows.
+    """Store evidence from another database, oldest first, and return the number of new rows.
+
+    A row is left out if it is known, or if this database has evidence of its fingerprint that was
+    measured later: what was measured last counts.
 
     Raises:
         ValidationError, DeserializationError: a row is not one that `dump` returned.
@@ -107,9 +135,12 @@ def load(rows: Iterable[Mapping[str, Any]], *, origin: Evidence.Origin) -> int:
     count = 0
     with transaction.atomic():
         for row in rows:
+            if problem := contradiction(row):
+                raise ValidationError(f"{row.get('feature')} {row.get('version')}: {problem}")
             fields = {**row, "origin": origin}
             pk = fields.pop("id")
-            if Evidence.objects.filter(pk=pk).exists():
+            later = Q(fingerprint=row["fingerprint"], measured_at__gt=row["measured_at"])
+            if Evidence.objects.filter(Q(pk=pk) | later).exists():
                 continue
             for each in Deserializer([{"model": model, "pk": pk, "fields": fields}]):
                 each.object.clean_fields(exclude=MAY_BE_EMPTY)

@@ -11,16 +11,18 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aifeature.models import ApiToken
 from aifeature.models.token import digest
-from aifeature.services.promotion import local_stack
-from project import loading
+from project import loading, local_features
+from project.local_features import DOMAIN
+from project.stack.console import NOTE
 
 STAFF = "staff"
-DOMAIN = "@demo.invalid"
-"""End of the e-mail address of a demo user. The command changes no other account."""
 
 
 class Command(BaseCommand):
-    """`manage.py demo_users`. Only the local stack runs it. A second run changes nothing."""
+    """`manage.py demo_users`. Only the local stack runs it. A second run changes nothing.
+
+    It changes no account but those of demo users.
+    """
 
     help = "Create the demo users of the local stack and open its features."
 
@@ -47,9 +49,8 @@ class Command(BaseCommand):
         name, _, text = os.environ.get("DEMO_TOKEN", "").partition(":")
         if text:
             _ensure_token(name, text)
-        if not get_user_model().objects.exclude(email__endswith=DOMAIN).exists():
-            # In a database with real users, operators decide about its features.
-            local_stack.open_features()
+        for line in local_features.update():
+            self.stdout.write(f"{NOTE}{line}")
 
 
 def _passwords(value: str) -> dict[str, str]:

@@ -1,0 +1,105 @@
+"""The features of the local stack: load their evidence, open them, name those for staff only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from django.contrib.auth import get_user_model
+from django.db.models import Q
+
+from aifeature import registry, suites
+from aifeature.models import EVALUATIONS_ACCOUNT, Evidence
+from aifeature.services import controls
+from aifeature.services.promotion import RefusedError, activations, evidence, local_stack, standing
+from aifeature.spec import Feature
+from evals import recorded
+from evals.harness import costs, plan
+from evals.recorded import RecordedError
+from project.stack.local_dir import LIVE_EVIDENCE
+
+DOMAIN: Final = "@demo.invalid"
+"""End of the e-mail address of a demo user."""
+
+
+def update() -> Iterator[str]:
+    """Load the evidence of this checkout, open features, and yield what a person should know.
+
+    In a database with real users nothing is opened: operators decide about its features.
+    """
+    yield from _load()
+    if has_demo_users_only():
+        local_stack.open_features()
+    for feature in registry.offered().values():
+        yield from _notes(feature)
+
+
+def has_demo_users_only() -> bool:
+    users = get_user_model()
+    own = Q(email__endswith=DOMAIN) | Q(**{users.USERNAME_FIELD: EVALUATIONS_ACCOUNT})
+    return not users.objects.exclude(own).exists()
+
+
+def _load() -> Iterator[str]:
+    """Load the recorded evidence of the sandbox, or that of `make evals-live`."""
+    is_sandbox = controls.live.provider() == recorded.PROVIDER
+    file = recorded.FILE if is_sandbox else LIVE_EVIDENCE
+    if not is_sandbox and not file.exists():
+        return
+    try:
+        load(file)
+    except RecordedError as error:
+        yield f"Evidence is not loaded. {error}"
+
+
+def load(file: Path) -> int:
+    """Store the evidence in a file, unless it is known. Return the number of new rows.
+
+    Raises RecordedError if the file cannot be used.
+    """
+    found = recorded.read(file)
+    if found.problem:
+        raise RecordedError(found.problem)
+    is_recorded = found.sandbox is not None
+    origin = Evidence.Origin.RECORDED if is_recorded else Evidence.Origin.LOADED
+    try:
+        return evidence.load(found.rows, origin=origin)
+    except evidence.UNREADABLE as error:
+        raise RecordedError(f"{file} was edited or is damaged: {error}") from None
+
+
+def _notes(feature: Feature) -> Iterator[str]:
+    """Yield that users do not get the code's version of a feature, with what would help."""
+    slug, live = feature.slug, controls.live_version(feature)
+    if live == feature.prompt_version:
+        return
+    if live is None and (price := _price(feature)):
+        yield f"{slug}: staff only until `make evals-live` has run (about {price})"
+    elif problem := standing.problem(feature, feature.prompt_version):
+        who = f"{live} for users" if live else "staff only"
+        yield f"{slug}: {who}. {problem}"
+
+
+def _price(feature: Feature) -> str:
+    """Return the price of a feature's evaluation with a real key; empty if it would not help."""
+    if feature.suite is None or controls.live.provider() == recorded.PROVIDER:
+        return ""
+    try:
+        activations.evidence_of(feature, feature.prompt_version)
+    except RefusedError:
+        pass
+    else:
+        return ""  # it did not pass
+    try:
+        wanted = plan.Wanted(
+            feature=feature,
+            candidate=feature.prompt_version,
+            baseline=None,
+            repeats=plan.USUAL_REPEATS,
+            cap_micro=0,
+            suite=suites.load(feature),
+        )
+        return costs.dollars(plan.estimate(wanted).micro)
+    except (suites.SuiteError, plan.PlanError):
+        return ""
