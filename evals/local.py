@@ -190,13 +190,12 @@ def _export(env: Mapping[str, str]) -> None:
 
     The exit code stays that of the evaluation: `_exit_code` has printed what fails here.
     """
-    EVIDENCE.unlink(missing_ok=True)
-    _exit_code([PYTHON, "-m", "evals", "export", "--follow", str(EVIDENCE)], env)
-    if EVIDENCE.exists() and LocalDir.from_environ().env_file.exists():
+    file = str(LIVE_EVIDENCE)
+    LIVE_EVIDENCE.unlink(missing_ok=True)
+    _exit_code([PYTHON, "-m", "evals", "export", "--follow", file], env)
+    if LIVE_EVIDENCE.exists() and LocalDir.from_environ().env_file.exists():
         print("The local stack runs, and loads it:", file=sys.stderr)
-        _exit_code(
-            [PYTHON, str(CHECKOUT / "manage.py"), "load_evidence", str(EVIDENCE)], os.environ
-        )
+        _exit_code([PYTHON, str(CHECKOUT / "manage.py"), "load_evidence", file], os.environ)
 
 
 def _exit_code(command: Sequence[str], env: Mapping[str, str]) -> int:
