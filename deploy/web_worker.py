@@ -247,7 +247,7 @@ class WebWorker(UvicornWorker):
         server.age = self.age
         self._install_sigquit_handler()
         global_cap.announce_soon()
-        boot.report_soon(gate_check.at_boot)
+        boot.warn_soon(gate_check.at_boot)
         await server.serve(sockets=self.sockets)
         if not server.started:
             sys.exit(Arbiter.WORKER_BOOT_ERROR)

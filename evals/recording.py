@@ -113,9 +113,9 @@ def _unfounded(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         feature = registry.find(row["feature"])
         if not row["passed"] or feature is None or feature.suite is None:
             continue
-        if row["conditions"]["suite"] == suites.load(feature).hash and (
-            _cases(row) != {case.id: plan.case_hash(case) for case in suites.load(feature).cases}
-        ):
+        suite = suites.load(feature)
+        cases = {case.id: plan.case_hash(case) for case in suite.cases}
+        if row["conditions"]["suite"] == suite.hash and _cases(row) != cases:
             yield f"{recorded.name(row)}: its cases are not those of its suite. {recorded.AGAIN}"
         elif (decision := _decision(feature, row, against)) != "pass":
             yield (

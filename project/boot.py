@@ -73,21 +73,28 @@ def or_exit(start: Callable[..., None]) -> Callable[..., None]:
     return started
 
 
-def report_soon(find: Callable[[], Iterable[str]]) -> None:
-    """Log in a separate thread what this returns, a warning each.
+def warn_soon(find: Callable[[], Iterable[str]]) -> None:
+    """Log in a separate thread what this finds in the database, a warning each.
 
-    It reads the database. So the process starts without it, and if the database is unavailable.
+    The process starts without it, also if the database is unavailable.
     """
-    Thread(target=_report, args=(find,), name="report-at-boot", daemon=True).start()
+
+    def warn() -> None:
+        try:
+            is_fit(warnings(find))
+        finally:
+            connections.close_all()
+
+    Thread(target=warn, name="warn-at-boot", daemon=True).start()
 
 
-def _report(find: Callable[[], Iterable[str]]) -> None:
+def warnings(find: Callable[[], Iterable[str]]) -> list[Problem]:
+    """Return what this finds in the database, none of it fatal."""
     try:
-        is_fit([Problem(text, is_fatal=False) for text in find()])
+        return [Problem(text, is_fatal=False) for text in find()]
     except Error as error:
-        logger.warning("boot: the database cannot be read yet (%s)", type(error).__name__)
-    finally:
-        connections.close_all()
+        name = type(error).__name__
+        return [Problem(f"the database cannot be read yet ({name})", is_fatal=False)]
 
 
 def web() -> list[Problem]:

@@ -39,7 +39,7 @@ class Lifespan:
             return
         await receive()
         global_cap.announce_soon()
-        boot.report_soon(gate_check.at_boot)
+        boot.warn_soon(gate_check.at_boot)
         with end_waits_on_signal(asyncio.get_running_loop()):
             await send({"type": "lifespan.startup.complete"})
             await receive()

@@ -57,7 +57,7 @@ def _prepare(sender: Any, **_: Any) -> None:
     if "control" in queues:
         _dispatcher.start()
     global_cap.announce()
-    boot.report_soon(gate_check.at_boot)
+    boot.warn_soon(gate_check.at_boot)
 
 
 @worker_ready.connect

@@ -7,10 +7,11 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.test import Client
 
-from aifeature import registry
+from aifeature import prompts, registry
 from aifeature.models import Alert, ControlChange, Job, SpendWindow
 from aifeature.services import controls
 from aifeature.services.controls import effective
+from aifeature.services.promotion import subjects
 from aifeature.services.provider import factory
 from project.panel import actions, provider
 from tests import proof
@@ -95,8 +96,12 @@ def test_an_attack_is_refused_by_the_shipped_rate_of_its_user(staff: Client) -> 
 
 def test_a_worse_prompt_and_a_used_up_budget_are_repaired(staff: Client) -> None:
     feature = registry.get("summarize")
-    press(staff, "worsen")
-    assert controls.prompt_version(feature) == "v1"
+    assert "no earlier prompt with evidence" in press(staff, "worsen")
+    for version in prompts.versions(feature.slug):
+        of_today = subjects.of(feature, version).fingerprint
+        proof.evidence(feature.slug, version, fingerprint=of_today)
+    assert "The active prompt of summarize is v1 now" in press(staff, "worsen")
+    assert controls.live_version(feature) == controls.prompt_version(feature) == "v1"
     SpendWindow.objects.create(
         scope="feature", key=feature.slug, day=database_time().date(), spent_micro=19_999
     )
@@ -110,7 +115,7 @@ def test_a_worse_prompt_and_a_used_up_budget_are_repaired(staff: Client) -> None
     reached = Alert.objects.filter(kind="budget_reached").values_list("subject", flat=True)
     assert set(reached) == {f"{slug} day" for slug in registry.offered()}
     press(staff, "repair")
-    assert controls.prompt_version(feature) == feature.prompt_version
+    assert controls.live_version(feature) == feature.prompt_version
     assert controls.caps(feature).feature == 100_000_000
     changes = ControlChange.objects.filter(reason=actions.REASON)
     assert {change.user.get_username() for change in changes if change.user} == {"sam"}
