@@ -24,7 +24,7 @@ DOMAIN: Final = "@demo.invalid"
 
 
 def update() -> Iterator[str]:
-    """Load the evidence of this checkout, open features, and yield what a person should know.
+    """Load the evidence of this checkout, open features, and yield notes for the terminal.
 
     In a database with real users nothing is opened: operators decide about its features.
     """

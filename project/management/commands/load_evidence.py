@@ -35,7 +35,7 @@ class Command(BaseCommand):
             count = local_features.load(file)
         except RecordedError as error:
             raise CommandError(str(error)) from None
-        self.stdout.write(f"{count} new rows of evidence.")
+        self.stdout.write(f"New rows of evidence: {count}.")
         for feature in offered:
             activations.settle(feature)
         if settings.ENV.local_stack and local_features.has_demo_users_only():

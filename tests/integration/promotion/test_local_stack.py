@@ -194,11 +194,11 @@ def test_a_file_is_loaded_once_and_what_it_permits_is_printed(
     """In production a person activates it: `ada` is a real user."""
     file.write_text(recorded.text(Recorded([row()])))
     shown = loaded(file, capsys)
-    assert "1 new rows of evidence." in shown
+    assert "New rows of evidence: 1." in shown
     assert "summarize v3 may be activated: manage.py prompts activate summarize v3" in shown
     assert "triage: staff only, as before. triage v1 has no evidence" in shown
     assert Evidence.objects.get().origin == Evidence.Origin.LOADED
-    assert "0 new rows" in loaded(file, capsys)
+    assert "New rows of evidence: 0." in loaded(file, capsys)
     ada.delete()
     assert "summarize v3 is live now." in loaded(file, capsys)
     assert "summarize v3 is live, as before." in loaded(file, capsys)
@@ -211,7 +211,7 @@ def test_an_older_measurement_does_not_replace_a_newer_one(
     later = proof.MEASURED_AT + timedelta(hours=1)
     failed: dict[str, Any] = {"passed": False, "verdict": {"decision": "regression"}}
     proof.evidence(SLUG, fingerprint=subject.fingerprint, measured_at=later, **failed)
-    assert "0 new rows" in loaded(file, capsys)
+    assert "New rows of evidence: 0." in loaded(file, capsys)
 
 
 @pytest.mark.parametrize(

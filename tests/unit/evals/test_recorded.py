@@ -1,4 +1,4 @@
-"""Recorded evidence counts for the shipped prompts, with today's sandbox, if nobody edited it."""
+"""Recorded evidence counts for the shipped prompts and this sandbox. An edited row is refused."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_evidence_of_today_has_no_problem(rows: dict[str, dict[str, Any]]) -> No
         ({"prompt_hash": "0" * 64, "suite": "x"}, "another prompt and another suite than"),
     ],
 )
-def test_what_changed_is_named_with_the_command(
+def test_the_changed_part_is_named_with_the_command(
     rows: dict[str, dict[str, Any]], changed: dict[str, str], words: str
 ) -> None:
     rows["triage"] = row("triage", **changed)
