@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from project.stack.children import PYTHON, Child
 from project.stack.components import django_components
-from project.stack.console import row, say
+from project.stack.console import NOTE, row, say
 from project.stack.demo import run_demo
 from project.stack.environment import stack_environment, write_env_file
 from project.stack.errors import ComponentFailedError, TimeLimitError
@@ -50,6 +50,7 @@ class RealPlan:
         self._external: External = external_services(os.environ)
         self._secrets: Secrets | None = None
         self._ports: dict[str, int] = {}
+        self._notes: list[str] = []
 
     def prepare(self, session: Session) -> Prepared:
         """Start the servers, write the environment file, migrate, and make the demo users."""
@@ -86,13 +87,15 @@ class RealPlan:
         )
 
     def when_ready(self, tick: Tick) -> int | None:
-        """Run the demo if the mode includes it, then print addresses and sign-ins."""
+        """Print notes, run the demo if the mode includes it, print addresses and sign-ins."""
         code = 0
+        for line in self._notes:
+            say(line)
         secrets = self._secrets
         if secrets is None:
             raise RuntimeError("call prepare() first")
         if self._mode != "stay":
-            code = run_demo(self._web_url, API_USER, secrets.passwords[API_USER], tick)
+            code = run_demo(self._web_url, secrets.passwords, tick)
         if self._mode == "smoke" or code:
             return code
         for line in addresses(self._web_url, self._ports["flower"], secrets):
@@ -134,7 +137,8 @@ class RealPlan:
     def _migrate(self, session: Session, values: dict[str, str], secrets: Secrets) -> None:
         """Migrate the database and make the demo users, in one process."""
         begun = time.monotonic()
-        _demo_users(session, "migrate", values, secrets, "--migrate", timeout_s=MIGRATE_S)
+        found = _demo_users(session, "migrate", values, secrets, "--migrate", timeout_s=MIGRATE_S)
+        self._notes = found
         row("migrations", "done", f"({time.monotonic() - begun:.1f} s)")
 
 
@@ -143,11 +147,13 @@ def _check_features(
 ) -> None:
     """Check changed features and open new ones. Raises ComponentFailedError."""
     try:
-        _demo_users(session, "features", values, secrets, timeout_s=CHECK_S, tick=tick)
+        found = _demo_users(session, "features", values, secrets, timeout_s=CHECK_S, tick=tick)
     except TimeLimitError:
         raise ComponentFailedError(
             f"The check did not end in {CHECK_S:.0f} s: does the code wait while it is imported?"
         ) from None
+    for line in found:
+        say(line)
 
 
 def _demo_users(
@@ -158,10 +164,13 @@ def _demo_users(
     *options: str,
     timeout_s: float,
     tick: Tick = lambda: None,
-) -> None:
-    """Check the code, make the demo users and open new features. Raises ComponentFailedError."""
+) -> list[str]:
+    """Check the code, make the demo users and open new features. Return the command's notes.
+
+    Raises ComponentFailedError.
+    """
     passwords = ",".join(f"{name}:{word}" for name, word in secrets.passwords.items())
-    run_step(
+    output = run_step(
         session,
         step,
         [PYTHON, str(CHECKOUT / "manage.py"), "demo_users", *options],
@@ -173,6 +182,7 @@ def _demo_users(
         timeout_s=timeout_s,
         tick=tick,
     )
+    return [each.removeprefix(NOTE) for each in output.splitlines() if each.startswith(NOTE)]
 
 
 def addresses(web_url: str, flower_port: int, secrets: Secrets) -> list[str]:

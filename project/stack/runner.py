@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from project.stack import reaper
 from project.stack.children import Child, Launcher
-from project.stack.console import NOTE, row, say
+from project.stack.console import row, say
 from project.stack.errors import ComponentFailedError
 from project.stack.instance import Instance, single_instance
 from project.stack.processes import RUN_VARIABLE, reap
@@ -118,8 +118,8 @@ def run_step(
     env: Mapping[str, str],
     timeout_s: float,
     tick: Tick,
-) -> None:
-    """Run one command to its end, or until the tick raises. Show the notes in its output.
+) -> str:
+    """Run one command to its end, or until the tick raises. Return its output.
 
     Raises:
         ComponentFailedError: it failed. Its output is in the message.
@@ -140,6 +140,4 @@ def run_step(
         text = child.log.read_text(encoding="utf-8", errors="replace").strip()
         if code:
             raise ComponentFailedError(f"{name} failed (exit code {code}):\n{text}")
-        for line in text.splitlines():
-            if line.startswith(NOTE):
-                say(line.removeprefix(NOTE))
+        return text

@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass
 
 from project.stack.local_dir import LocalDir, write_private
 
-DEMO_USERS = ("staff", "ada", "bob")
-"""The first one may use admin. The others are normal users."""
+STAFF = "staff"
+"""The demo user who may use admin."""
 
 API_USER = "ada"
 """The demo user with an API token. The demo runs as this user."""
+
+DEMO_USERS = (STAFF, API_USER, "bob")
+"""All but the first one are normal users."""
 
 FLOWER_USER = "flower"
 

@@ -14,8 +14,7 @@ from aifeature.models.token import digest
 from project import loading, local_features
 from project.local_features import DOMAIN
 from project.stack.console import NOTE
-
-STAFF = "staff"
+from project.stack.secrets import STAFF
 
 
 class Command(BaseCommand):

@@ -20,7 +20,7 @@ from evals.recorded import Recorded
 TRIAGE = registry.get("triage")
 
 
-def row(slug: str, *, prompt_hash: str = "", **conditions: str) -> dict[str, Any]:
+def row(slug: str, *, prompt_hash: str = "", **conditions: Any) -> dict[str, Any]:
     """Evidence as it is recorded, of a prompt that passed every case."""
     feature = registry.get(slug)
     subject = recorded.subject_of(feature, feature.prompt_version)
