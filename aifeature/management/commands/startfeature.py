@@ -29,7 +29,9 @@ The feature {slug} is in {code}/ and {suite}/.
   1. Run it. A running stack picks it up by itself within seconds:
        make stack
   2. Open it in the browser, at the address that the stack prints: /f/{slug}/
-  3. Call it, with the two lines `export ...` that the stack prints:
+     Sign in as staff. Users get it when its prompt has evidence.
+  3. Call it, with the line `export URL=...` that the stack prints:
+       TOKEN=$(.venv/bin/python manage.py create_token staff --name try --feature {slug})
        curl -H "Authorization: Bearer $TOKEN" -H "Content-Type: application/json" \\
             -d '{{"input": {{"text": "How can I download my invoices?"}}}}' \\
             $URL/api/v1/features/{slug}/jobs
