@@ -76,9 +76,18 @@ def _notes(feature: Feature) -> Iterator[str]:
         return
     if live is None and (price := _price(feature)):
         yield f"{slug}: staff only until `make evals-live` has run (about {price})"
-    elif problem := standing.problem(feature, feature.prompt_version):
+    elif problem := why_not(feature):
         who = f"{live} for users" if live else "staff only"
         yield f"{slug}: {who}. {problem}"
+
+
+def why_not(feature: Feature) -> str:
+    """Return why the code's version cannot be activated, with the command; empty if it can."""
+    for each in standing.of(feature).versions:
+        if each.version == feature.prompt_version and each.problem:
+            has_command = not each.command or each.command in each.problem
+            return each.problem if has_command else f"{each.problem} Evaluate it: {each.command}"
+    return ""
 
 
 def _price(feature: Feature) -> str:

@@ -91,7 +91,7 @@ def _version(feature: Feature, version: str) -> Version:
         note=prompt.note,
         is_live=controls.live_version(feature) == version,
         evidence=proof,
-        problem=problem(feature, version),
+        problem=_problem(feature, version),
         command="" if feature.suite is None else activations.command(feature.slug, version),
     )
 
@@ -112,7 +112,7 @@ def notices(feature: Feature) -> list[str]:
     return [*([activations.in_words(override)] if override else []), *filter(None, [staff_only])]
 
 
-def problem(feature: Feature, version: str) -> str:
+def _problem(feature: Feature, version: str) -> str:
     """Return why a version cannot be activated now; empty if it can."""
     of_version = (feature.slug, version)
     try:
@@ -120,8 +120,8 @@ def problem(feature: Feature, version: str) -> str:
     except activations.RefusedError as refused:
         return str(refused).removesuffix(f" Evaluate it: {activations.command(*of_version)}")
     row = (Activation.Kind.ACTIVATED.value, feature.slug, live.provider(), version)
-    found: str | None = rows("aif_activation_problem", *row, proof.prompt_hash, proof.pk)[0][0]
-    return found or ""
+    problem: str | None = rows("aif_activation_problem", *row, proof.prompt_hash, proof.pk)[0][0]
+    return problem or ""
 
 
 def history(slug: str, *, most: int = 50) -> list[Activation]:

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from aifeature import registry
 from aifeature.services import controls
-from aifeature.services.promotion import activations, local_stack, standing
+from aifeature.services.promotion import activations, local_stack
 from aifeature.spec import Feature
 from evals.recorded import RecordedError
 from project import local_features
@@ -55,6 +55,6 @@ def _usable(feature: Feature, before: str | None) -> str:
         return f"{slug} {live} is live now."
     if live == version:
         return f"{slug} {live} is live, as before."
-    if problem := standing.problem(feature, version):
+    if problem := local_features.why_not(feature):
         return f"{slug}: {f'{live} is live' if live else 'staff only'}, as before. {problem}"
     return f"{slug} {version} may be activated: manage.py prompts activate {slug} {version}"
