@@ -79,6 +79,31 @@ def test_a_command_that_cannot_be_started_is_no_regression(
     assert f"{command} cannot be started: No such file" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("stack_runs", [True, False])
+def test_live_evidence_goes_to_the_local_stack(
+    stack_runs: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "evidence-live.json"
+    commands: list[tuple[list[str], dict[str, str]]] = []
+
+    def run(command: list[str], env: dict[str, str]) -> int:
+        commands.append((command[2:], dict(env)))
+        file.touch()
+        return 0
+
+    monkeypatch.setattr(local, "LIVE_EVIDENCE", file)
+    monkeypatch.setattr(local, "_exit_code", run)
+    monkeypatch.setenv("LOCAL_DIR", str(tmp_path))
+    if stack_runs:
+        (tmp_path / "stack.env").touch()
+    local._export({"LIVE": "1"})
+    (exported, env), *loaded = commands
+    assert (exported, env) == (["evals", "export", "--follow", str(file)], {"LIVE": "1"})
+    assert [(each, "LIVE" in env) for each, env in loaded] == [
+        (["load_evidence", str(file)], False)
+    ] * stack_runs
+
+
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[plan.Wanted]:
     """The runs that were started."""
