@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 import traceback
@@ -32,12 +33,13 @@ from evals import (
 )
 from evals.harness import conclude, costs, drive, plan, proof, repeats
 from evals.harness.drive import Driver
-from evals.models import Run
+from evals.models import Run, WeeklyRun
 from evals.progress import Bar
 from evals.report import words
 from evals.statistics import power
 from evals.statistics.verdict import Decision
 from evals.usage import UsageError
+from evals.weekly import rows, steps, ticks
 
 POLL_S: Final = 0.3
 WRONG: Final = 2
@@ -45,6 +47,12 @@ UNFINISHED: Final = 3
 AGREED: Final = "yes"
 AA_REPEATS: Final = 5
 CAP_USD: Final = Decimal(10)
+WEEKLY_EXIT: Final[dict[str, int]] = {
+    WeeklyRun.State.PASSED: 0,
+    WeeklyRun.State.UNCONFIRMED: 0,
+    WeeklyRun.State.CONFIRMED: 1,
+}
+"""Exit codes of weekly runs with a result."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -319,6 +327,44 @@ def _print(run: Run) -> int:
     return conclude.EXIT[Decision(found["decision"])]
 
 
+def _weekly(options: argparse.Namespace) -> int:
+    """Evaluate live prompts now, as the schedule does each week, and act on a regression."""
+    _check_ready()
+    features = [_feature(slug) for slug in dict.fromkeys(options.features)] or rows.live_features()
+    if problems := [problem for feature in features if (problem := rows.why_not(feature))]:
+        raise UsageError("\n".join(problems))
+    if not features:
+        raise UsageError("No feature with a suite is live. Activate a prompt first.")
+    planned = rows.plan(features)
+    try:
+        return _worst([_followed(weekly) for weekly in planned])
+    except KeyboardInterrupt:
+        on = "The worker of the queue evals goes on with it, if beat runs."
+        print(f"\nInterrupted. {on} Admin shows it under Regression runs.", file=sys.stderr)
+        return UNFINISHED
+
+
+def _followed(weekly: WeeklyRun, *, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Drive a weekly run to its end, print it, and return the exit code."""
+    bar = Bar([weekly.feature])
+    shown = None
+    while weekly.is_under_way:
+        progress = ticks.advance(weekly, steps, until=math.inf)
+        weekly.refresh_from_db()
+        if weekly.current is not None and weekly.current.pk != shown:
+            shown = weekly.current.pk
+            print(f"{weekly.feature} {weekly.version}: {weekly.get_state_display()}, run {shown}")
+        if progress is not None:
+            bar.set(weekly.feature, progress)
+            bar.show()
+            sleep(POLL_S)
+    bar.end()
+    print(f"{weekly.feature} {weekly.version}: {weekly.get_state_display()}. {weekly.note}")
+    for mark in weekly.marks:
+        print(f"  {mark['text']}")
+    return WEEKLY_EXIT.get(weekly.state, UNFINISHED)
+
+
 def _compare(options: argparse.Namespace) -> int:
     baseline, run = _found(options.baseline), _found(options.run)
     if baseline == run:
@@ -489,6 +535,9 @@ def _parser() -> argparse.ArgumentParser:
     same.add_argument("feature", metavar="FEATURE")
     _of_calls(same)
     same.set_defaults(repeats=AA_REPEATS)
+
+    weekly = command("weekly", _weekly, "Evaluate live prompts now, as the schedule does.")
+    weekly.add_argument("features", nargs="*", metavar="FEATURE", help="Default: all live ones.")
 
     compare = command("compare", _compare, "Compare the candidates of two runs, without a call.")
     compare.add_argument("baseline", metavar="RUN")

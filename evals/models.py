@@ -159,3 +159,81 @@ class Sample(models.Model):
 
     def __str__(self) -> str:
         return f"{self.case} {self.arm} {self.repeat}"
+
+
+class WeeklyRun(models.Model):
+    """The weekly evaluation of one live prompt, against the evidence with which it became live."""
+
+    class State(models.TextChoices):
+        OPEN = "open", "Under way"
+        CONFIRMING = "confirming", "A fresh run confirms an alarm"
+        PASSED = "passed"
+        UNCONFIRMED = "unconfirmed", "Alarm not confirmed"
+        CONFIRMED = "confirmed", "Regression confirmed"
+        OUTDATED = "outdated", "Another prompt became live"
+        INCOMPLETE = "incomplete", "No result"
+
+    UNDER_WAY: Final = (State.OPEN, State.CONFIRMING)
+
+    feature = models.CharField(max_length=40)
+    slot = models.DateField(null=True, help_text="The day of the schedule; empty: by a command.")
+    state = models.CharField(max_length=12, choices=State, default=State.OPEN)
+    version = models.CharField(max_length=16, help_text="Of the prompt that was live.")
+    prompt_hash = models.CharField(max_length=64)
+
+    run = models.ForeignKey(Run, models.PROTECT, null=True, related_name="+")
+    confirmation = models.ForeignKey(
+        Run, models.PROTECT, null=True, related_name="+", help_text="The fresh run."
+    )
+    verdict = models.JSONField(null=True, help_text="On the first run.")
+    confirmation_verdict = models.JSONField(null=True)
+
+    baseline_evidence = models.UUIDField(
+        null=True, help_text="The evidence of the activation, if the run compares with it."
+    )
+    baseline_run = models.ForeignKey(
+        Run, models.PROTECT, null=True, related_name="+", help_text="A baseline measured anew."
+    )
+    baseline_note = models.TextField(blank=True, help_text="Which baseline, and why.")
+    is_baseline = models.BooleanField(
+        default=False, help_text="Whether later runs compare with its outcomes."
+    )
+    evidence = models.UUIDField(null=True, help_text="The evidence that it left.")
+    answered_by = models.JSONField(
+        default=list, help_text="The models that answered, as the provider named them."
+    )
+    marks = models.JSONField(
+        default=list, help_text="What changed since the run before: kind and text of each."
+    )
+    action = models.CharField(max_length=12, blank=True, help_text="After a confirmed regression.")
+    note = models.TextField(blank=True, help_text="The outcome in words.")
+    errors = models.PositiveSmallIntegerField(default=0, help_text="How often its driver failed.")
+
+    created_at = models.DateTimeField(db_default=Now())
+    driven_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-id",)
+        verbose_name = "regression run"
+        indexes = (models.Index(fields=["feature", "-id"], name="weekly_newest"),)
+        constraints = (
+            models.UniqueConstraint(fields=["feature", "slot"], name="weekly_once_a_slot"),
+            models.UniqueConstraint(
+                fields=["feature"],
+                condition=Q(state__in=["open", "confirming"]),
+                name="weekly_one_at_a_time",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.feature} {self.version} {self.slot or self.created_at:%Y-%m-%d}"
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.state in self.UNDER_WAY
+
+    @property
+    def current(self) -> Run | None:
+        """The run that is driven now."""
+        return self.confirmation if self.state == self.State.CONFIRMING else self.run

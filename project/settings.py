@@ -300,6 +300,16 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 20.0,
         "options": {"queue": "control"},
     },
+    "Weekly regression evals": {
+        "task": "evals.weekly",
+        "schedule": crontab(minute="0", hour="3", day_of_week="1"),  # Monday, UTC
+        "options": {"queue": "evals"},
+    },
+    "Drive regression evals": {
+        "task": "evals.drive",
+        "schedule": 15.0,
+        "options": {"queue": "evals"},
+    },
 }
 
 if ENV.sentry_dsn:

@@ -25,6 +25,7 @@ from aifeature.services.promotion import gate_check
 from aifeature.services.provider import watch
 from aifeature.services.spend import budgets, reconciler
 from evals import retention as eval_outputs
+from evals.weekly import ticks as weekly_evals
 from project import boot, loading
 
 _dispatcher = Dispatcher()
@@ -131,3 +132,15 @@ def check_controls(**_: Any) -> str:
 def check_spikes(**_: Any) -> bool:
     """Throttle users and stop features with unusually high spend, once a minute."""
     return spikes.run_once()
+
+
+@shared_task(name=weekly_evals.WEEKLY)
+def begin_weekly_evals(**_: Any) -> str:
+    """Plan the regression runs of the live prompts, once a day however often it is sent."""
+    return check_runs.run(weekly_evals.WEEKLY, weekly_evals.begin).result
+
+
+@shared_task(name=weekly_evals.DRIVE)
+def drive_weekly_evals(**_: Any) -> str:
+    """Take the open regression runs some steps further."""
+    return check_runs.run(weekly_evals.DRIVE, weekly_evals.drive).result

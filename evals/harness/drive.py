@@ -6,6 +6,7 @@ Two processes may drive one run; they do the same work.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,13 +79,17 @@ class Driver:
         self._owner: User = evaluations.account()
         self._beats_at = 0.0
 
-    def step(self) -> Progress:
-        """Do what can be done now, and return the progress."""
+    def step(self, *, until: float = math.inf) -> Progress:
+        """Do what can be done now, and return the progress.
+
+        Args:
+            until: After this moment of the monotonic clock it begins no further sample.
+        """
         self._beat()
-        self._read_ends()
+        self._read_ends(until)
         progress = self.progress()
         if self.run.state == Run.State.RUNNING and not progress.is_complete:
-            self._submit(progress)
+            self._submit(progress, until)
         return progress
 
     def _beat(self) -> None:
@@ -112,13 +117,15 @@ class Driver:
             paid=counts["paid"],
         )
 
-    def _submit(self, progress: Progress) -> None:
+    def _submit(self, progress: Progress, until: float) -> None:
         """Submit the next samples, as many as the window and the run's cap have room for."""
         under_way = self.run.samples.filter(state=Sample.State.RUNNING).count()
         spent = progress.spent_micro + progress.open_micro
         each = spent / progress.paid if progress.paid else 0.0
         pending = self.run.samples.filter(state=Sample.State.PENDING).order_by("pk")
         for sample in pending[: max(0, WINDOW - under_way)]:
+            if time.monotonic() >= until:
+                return
             if spent + each * (under_way + 1) > self.run.cap_micro:
                 self._stop_if_idle(under_way)
                 return
@@ -162,7 +169,7 @@ class Driver:
         running.update(state=Run.State.STOPPED, note=note)
         self.run.refresh_from_db(fields=["state", "note"])
 
-    def _read_ends(self) -> None:
+    def _read_ends(self, until: float) -> None:
         """Read the ends of jobs: outputs are scored or sent to the judge, judgements are stored."""
         running = list(self.run.samples.filter(state=Sample.State.RUNNING))
         wanted = [sample.judge_job or sample.job for sample in running]
@@ -171,6 +178,8 @@ class Driver:
             end = ends.get(sample.judge_job or sample.job or UUID(int=0))
             if end is None:
                 continue
+            if time.monotonic() >= until:
+                return
             self._beat()  # each output may take the scorers some seconds
             paid = {
                 "cost_micro": sample.cost_micro + end.cost_micro,

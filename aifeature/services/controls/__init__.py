@@ -36,6 +36,7 @@ from aifeature.services.controls.effective import (
     keeps_jobs,
     live_version,
     prompt_version,
+    regression_action,
     retention_days,
     stage,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "prompt_version",
     "rate_overrides",
     "rates",
+    "regression_action",
     "retention_days",
     "row_check",
     "stage",

@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from aifeature import prompts, registry
-from aifeature.models import ControlChange, FeatureControl, KillMode, Stage
+from aifeature.models import ControlChange, FeatureControl, KillMode, RegressionAction, Stage
 from aifeature.models.transitions import Caps
 from aifeature.money import to_micro
 from aifeature.policies import budget
@@ -46,6 +46,7 @@ __all__ = [
     "keeps_jobs",
     "live_version",
     "prompt_version",
+    "regression_action",
     "retention_days",
     "stage",
 ]
@@ -107,6 +108,13 @@ def live_version(feature: Feature) -> str | None:
     if feature.internal:
         return prompt_version(feature)
     return live.version(feature, cache.get(feature.slug).live)
+
+
+def regression_action(slug: str) -> RegressionAction:
+    """Return what follows a confirmed regression, from the database. By default an alert alone."""
+    row = FeatureControl.objects.filter(feature=slug).only("regression_action").first()
+    is_known = row is not None and row.regression_action in RegressionAction  # or a newer release's
+    return RegressionAction(row.regression_action) if row and is_known else RegressionAction.NOTIFY
 
 
 def deadline_s(feature: Feature) -> int:

@@ -197,6 +197,25 @@ def live_rows(slugs: Iterable[str]) -> dict[str, Activation]:
     return {row.feature: row for row in found}
 
 
+def row_of_prompt(slug: str, prompt_hash: str) -> Activation | None:
+    """Return the newest activation of a prompt with this provider; None if there is none."""
+    rows = Activation.objects.filter(feature=slug, provider=live.provider(), kind__in=ACTIVATING)
+    return rows.filter(prompt_hash=prompt_hash).select_related("evidence").first()
+
+
+@contextmanager
+def held(slug: str) -> Iterator[LivePrompt | None]:
+    """Hold what is live of a feature: nothing else is activated meanwhile. Yield its prompt.
+
+    That is the prompt which users of this code get; None if they get none.
+    """
+    feature = _feature(slug)
+    with _locked(slug):
+        controls.clear_cache()
+        version = controls.live_version(feature)
+        yield _prompt(feature, version) if version else None
+
+
 def settle(feature: Feature) -> Activation | None:
     """Open again what a deploy has closed: activate the changed live prompt if it has evidence.
 

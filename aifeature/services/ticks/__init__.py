@@ -5,6 +5,6 @@ Public: all names below.
 Size limit: 100 lines.
 """
 
-from aifeature.services.ticks.periods import DAILY, KEPT, WEEKLY, Period, claim, every, prune
+from aifeature.services.ticks.periods import DAILY, KEPT, WEEKLY, Period, claim, every, prune, take
 
-__all__ = ["DAILY", "KEPT", "WEEKLY", "Period", "claim", "every", "prune"]
+__all__ = ["DAILY", "KEPT", "WEEKLY", "Period", "claim", "every", "prune", "take"]

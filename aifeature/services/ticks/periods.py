@@ -53,7 +53,14 @@ def every(seconds: int) -> Period:
 
 
 def claim(task: str, period: Period) -> bool:
-    """Take the current slot of a task, by the database's clock. False: it was already taken.
+    """Take the current slot of a task as `take` does. Return whether it was free."""
+    return take(task, period) is not None
+
+
+def take(task: str, period: Period) -> datetime | None:
+    """Take the current slot of a task, by the database's clock.
+
+    Return the start of the slot; None if it was already taken.
 
     A slot stays taken if the work fails; the next slot is the retry. Clocks differ, and a tick that
     is a second early finds the previous slot taken. So send a tick some time after its slot begins
@@ -65,7 +72,7 @@ def claim(task: str, period: Period) -> bool:
             "INSERT INTO aifeature_tickslot (task, slot) VALUES (%s, %s) ON CONFLICT DO NOTHING",
             [task, slot],
         )
-        return bool(cursor.rowcount)
+        return slot if cursor.rowcount else None
 
 
 def prune() -> int:

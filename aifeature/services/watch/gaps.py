@@ -24,7 +24,12 @@ LEAST_LATE_S: Final = 60
 a deploy would page on-call."""
 
 ONCE_PER_S: Final[Mapping[str, int]] = MappingProxyType(
-    {"control.cost_spike": 60, "control.retention": DAY_S}
+    {
+        "control.cost_spike": 60,
+        "control.retention": DAY_S,
+        "evals.drive": 60,  # it waits for a thread while evaluations call a model in each
+        "evals.weekly": DAY_S,
+    }
 )
 """Tasks that run once per period of this many seconds, even if they are sent more often."""
 

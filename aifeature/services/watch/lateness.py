@@ -65,11 +65,12 @@ def _finding(age: CheckAge, gap: float, rows: list[Any]) -> Finding:
 
 
 def _cause(age: CheckAge, gap: float, rows: list[Any]) -> str:
+    queue = age.task.partition(".")[0]
     if not rows:
         return "No enabled row under Periodic tasks sends it: enable or add one."
     sent = [each for row in rows if (each := _row_gap(row)) is not None]
     if sent and gaps.run_every(age.task, min(sent)) > gap:
         return f"Its row under Periodic tasks sends it every {min(sent):g} seconds: shorten that."
     if age.result.startswith(check_runs.BROKE_OFF):
-        return f"{age.result} See the log of the control worker."
-    return "Check beat and the control worker."
+        return f"{age.result} See the log of the {queue} worker."
+    return f"Check beat and the {queue} worker."

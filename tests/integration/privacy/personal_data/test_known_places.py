@@ -6,7 +6,7 @@ from django.apps import apps
 from django.contrib.auth.models import User
 
 from aifeature.models import Attempt, Job
-from evals.models import Run, Sample
+from evals.models import Run, Sample, WeeklyRun
 
 KNOWN = {
     "admin.LogEntry.user",
@@ -34,6 +34,7 @@ FREE_TEXT = {
     Attempt: {"request", "output", "error_detail"},
     Run: set(),
     Sample: set(),
+    WeeklyRun: set(),
 }
 """Columns an erasure blanks."""
 
@@ -59,6 +60,11 @@ NO_CONTENT = {
     Sample: {
         *("arm", "case", "state", "job", "judge_job", "output", "parts", "judgement", "problem"),
         *("model", "first_model", "judge_model", "attempts"),
+    },
+    WeeklyRun: {
+        *("feature", "state", "version", "prompt_hash", "verdict", "confirmation_verdict"),
+        *("baseline_evidence", "baseline_note", "evidence", "answered_by", "marks", "action"),
+        "note",
     },
 }
 """Text columns whose values are ours or the provider's, never a person's words."""
