@@ -17,7 +17,7 @@ from evals.statistics.rules import DEFAULT, Rules
 from evals.statistics.verdict import Decision, Verdict, alone, decide
 
 CONFIRMING: Final = Rules(alpha=0.005, drop_alpha=0.005, at_once_alpha=0.001)
-"""The limits of the confirmation. A drop of `drop_points` confirms too, whatever its p value.
+"""The limits of the confirmation. A drop of `drop_points` confirms too, with any p value.
 
 With 100 cases or more, an unchanged prompt is then confirmed as a regression in at most 0.25 % of
 weeks, as if two independent tests had 5 % each: 0.4 times a year for three features, and not 7.8.
@@ -81,7 +81,7 @@ def _together(by_floor: Decision, compared: Decision) -> Decision:
 
 
 def is_alarm(verdict: Verdict, rules: Rules = DEFAULT) -> bool:
-    """Return whether a verdict is a regression, or a drop of `drop_points` for whatever reason."""
+    """Return whether a verdict is a regression, or a drop of `drop_points` with any p value."""
     points = verdict.difference_points
     dropped = points is not None and -points >= rules.drop_points - findings.ROUNDING
     return verdict.decision is Decision.REGRESSION or dropped
