@@ -97,6 +97,7 @@ def navigation(request: HttpRequest) -> list[Item]:
             _list(request, "aifeature", "alert", "Alerts", "error"),
             _list(request, "aifeature", "featurecontrol", "Features", "toggle_on"),
             _list(request, "evals", "run", "Evaluations", "science"),
+            _list(request, "evals", "weeklyrun", "Regression runs", "trending_down"),
             _list(request, "aifeature", "modelcontrol", "Models", "electrical_services"),
             _list(request, "aifeature", "provideraccount", "Provider accounts", "account_balance"),
             _list(request, "aifeature", "rateoverride", "Rates of users", "speed"),

@@ -22,7 +22,10 @@ FLOOR_ALONE: Final = "The prompt is live by an override, without evidence: the f
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The outcomes that a weekly run is compared with. The pool is empty if the floor alone decides."""
+    """The outcomes that a weekly run is compared with.
+
+    The pool is empty if the floor alone decides.
+    """
 
     pool: Pool
     answered_by: tuple[str, ...]

@@ -33,7 +33,7 @@ from aifeature.services.alerting import alerts
 from aifeature.services.controls import breakers, effective, switch
 from aifeature.services.promotion import activations
 from aifeature.services.texts import FAILED
-from evals.models import Run, Sample
+from evals.models import Run, Sample, WeeklyRun
 from tests import proof
 from tests.unit.evals.test_report import HOSTILE, a_run, a_verdict, arm, case, interval, repeats
 
@@ -76,6 +76,7 @@ TRANSLATED = (
 PASSWORD = "correct horse"
 RUNS = "/admin/evals/run/"
 PROMPTS = "/admin/aifeature/featurecontrol/summarize/prompts/"
+SERIES = "/admin/evals/weeklyrun/"
 
 CODES = {
     Status.FAILED: FailureCode.PROVIDER_UNAVAILABLE,
@@ -331,3 +332,58 @@ def _evaluation(state: str, **values: Any) -> Run:
             sample.state, sample.passed, sample.score = Sample.State.PENDING, None, None
     Sample.objects.bulk_create(samples)
     return run
+
+
+def weekly_runs() -> list[WeeklyRun]:
+    """Create twenty weeks of `summarize`: a new prompt, another model, a decline, a regression."""
+    passed, unconfirmed, confirmed, none = (
+        *(WeeklyRun.State.PASSED, WeeklyRun.State.UNCONFIRMED),
+        *(WeeklyRun.State.CONFIRMED, WeeklyRun.State.INCOMPLETE),
+    )
+    rates = [0.9, 0.91, 0.89, 0.9, 0.8, 0.92, 0.9, 0.91, 0.93, 0.95, 0.94, 0.95]
+    rates += [0.93, 0.92, 0.9, 0.9, 0.88, 0.86, 0.83, 0.78]
+    states = {4: unconfirmed, 7: none, 19: confirmed}
+    changes = {
+        9: [{"kind": "prompt", "text": "v2 (5e4222d7) was replaced by v3 (0a1b2c3d)."}],
+        12: [{"kind": "suite", "text": "The suite was edited."}],
+        15: [
+            {
+                "kind": "model",
+                "text": "claude-haiku-5-5-20261101 answered, and before claude-haiku-5-5-20260601.",
+            }
+        ],
+    }
+    notes = {
+        passed: "No regression.",
+        unconfirmed: "A fresh run did not confirm the alarm.",
+        none: "The budget of evaluations for the day is used up. Resume it tomorrow.",
+        confirmed: "summarize v3 fails in two runs: 78.0% and 77.2% pass, and 95.0% of its baseline"
+        " (p < 0.0001, p < 0.0001). It was rolled back to v2.",
+    }
+    monday = timezone.now() - timedelta(weeks=len(rates))
+    made = []
+    for week, rate in enumerate(rates):
+        state = states.get(week, passed)
+        baseline = 0.9 if week < 9 else 0.95
+        at = monday + timedelta(weeks=week)
+        verdict = {
+            "candidate": {"rate": rate, "interval": {"low": rate - 0.06, "high": rate + 0.04}},
+            "baseline": {"rate": baseline},
+            "difference_points": 100 * (rate - baseline),
+            "floor": 0.75,
+        }
+        made.append(
+            WeeklyRun(
+                feature="summarize",
+                slot=at.date(),
+                state=state,
+                version="v2" if week < 9 else "v3",
+                prompt_hash="7" * 64,
+                verdict=None if state == none else verdict,
+                marks=changes.get(week, []),
+                note=notes[state],
+                created_at=at,
+                ended_at=at,
+            )
+        )
+    return WeeklyRun.objects.bulk_create(made)

@@ -176,6 +176,8 @@ def _admin_shots(staff: User) -> list[Shot]:
             for state, run in runs.items()
         ),
         Shot("admin-evaluation-report", f"{scenes.RUNS}{runs['ended'].pk}/report/", staff),
+        Shot("admin-regressions", scenes.SERIES, staff, prepare=scenes.weekly_runs, is_whole=False),
+        Shot("admin-regression", f"{scenes.SERIES}?state=confirmed", staff, _open_first),
         Shot("admin-stop-wrong", everything, staff, _stop_without_a_reason),
         Shot("admin-not-saved", feature, staff, _save_wrongly),
         Shot("admin-not-saved-task", "/admin/django_celery_beat/periodictask/add/", staff, _save),
@@ -199,6 +201,11 @@ def _admin_shots(staff: User) -> list[Shot]:
         Shot("plain-prompts", scenes.PROMPTS, staff, has_scripts=False),
         Shot("plain-stopped-already", f"{ADMIN}/featurecontrol/summarize/stop/", staff),
     ]
+
+
+def _open_first(page: Page) -> None:
+    page.locator('a[href*="/change/"]').first.click()
+    page.get_by_text("rolled back to v2").first.wait_for()
 
 
 def _stop_without_a_reason(page: Page) -> None:

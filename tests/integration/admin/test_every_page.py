@@ -28,7 +28,7 @@ from aifeature.models import (
     WebFailure,
     Worker,
 )
-from evals.models import Run
+from evals.models import Run, WeeklyRun
 from project.admin_site import environment, navigation
 from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
 from tests.integration.job_rows import make_launch
@@ -40,10 +40,11 @@ MODELS = sorted(admin.site._registry, key=lambda model: model._meta.label)
 NO_ADD = {
     *(Job, Attempt, SpendWindow, FeatureControl, ControlChange, Worker),
     *(Alert, CheckRun, ModelControl, ProviderAccount, WebFailure, Run),
+    WeeklyRun,
 }
 EDIT_NEVER = [
     *(Job, Attempt, SpendWindow, ControlChange, ApiToken, Alert, CheckRun, ModelControl),
-    *(ProviderAccount, WebFailure, Run),
+    *(ProviderAccount, WebFailure, Run, WeeklyRun),
 ]
 
 
@@ -74,6 +75,7 @@ def rows(make_job: MakeJob, make_attempt: MakeAttempt, boss: User, customer: Use
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
         make_launch(),
         run,
+        WeeklyRun.objects.create(feature="triage", version="v1", run=run, note="Under way."),
         Group.objects.create(name="on-call"),
         customer,
         every,
@@ -147,7 +149,15 @@ def test_the_sidebar_follows_permissions(rf: RequestFactory, boss: User, custome
         titles = [item["title"] for group in navigation(visit) for item in group["items"]]
     assert titles == [
         *("Jobs", "Attempts", "Web failures", "Workers", "Alerts", "Features", "Evaluations"),
-        *("Models", "Provider accounts", "Rates of users", "Launches", "Changes", "Spend"),
+        *(
+            "Regression runs",
+            "Models",
+            "Provider accounts",
+            "Rates of users",
+            "Launches",
+            "Changes",
+            "Spend",
+        ),
         *("Users", "Groups", "API tokens", "Periodic tasks", "Checks", "Flower"),
     ]
     visit.user = customer

@@ -1,4 +1,4 @@
-"""Evaluations in admin: the runs, how far they are, and their verdicts. All of it is read-only."""
+"""Runs of evaluations in admin: how far they are, and their verdicts."""
 
 from __future__ import annotations
 
