@@ -16,7 +16,7 @@ MOST: Final = 52
 """Runs in a chart: those of a year."""
 
 WIDTH, HEIGHT = 720.0, 230.0
-LEFT, RIGHT, TOP, BOTTOM = 44.0, 12.0, 26.0, 28.0
+LEFT, RIGHT, TOP, BOTTOM = 44.0, 44.0, 26.0, 28.0
 DATES: Final = 6
 """Most dates below the axis."""
 

@@ -55,7 +55,7 @@ class WeeklyRunAdmin(ReadOnlyAdmin):
             None,
             {
                 "fields": (
-                    *("feature_title", "state_label", "note", "version", "prompt_hash", "slot"),
+                    *("feature_title", "state_label", "note", "version", "prompt", "slot"),
                     *("pass_rate", "confirming_rate", "change", "action", "answered"),
                     *("changes", "first_run", "fresh_run", "started", "ended"),
                 )
@@ -98,6 +98,10 @@ class WeeklyRunAdmin(ReadOnlyAdmin):
     @display(description="state", label=COLOURS)
     def state_label(self, row: WeeklyRun) -> Labelled:
         return Labelled(row.state, row.get_state_display())
+
+    @admin.display(description="prompt's hash")
+    def prompt(self, row: WeeklyRun) -> str:
+        return content(row.prompt_hash)
 
     @admin.display(description="pass rate")
     def pass_rate(self, row: WeeklyRun) -> str:

@@ -273,7 +273,7 @@ def let_it_age(weekly: WeeklyRun) -> None:
 
 def leave_it_unscored(weekly: WeeklyRun) -> None:
     assert weekly.run
-    answer(weekly.run, 90, unscored=3)
+    answer(weekly.run, 70, unscored=3)  # no alarm either: too little is measured
 
 
 def break_it(weekly: WeeklyRun) -> None:
