@@ -60,3 +60,16 @@ def _json(text: str, option: str) -> Any:
         return suites.parsed(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{option} is no JSON of a case: {error}") from None
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a case."""
+    parser.add_argument("feature", metavar="FEATURE")
+    parser.add_argument("--id", required=True)
+    parser.add_argument("--input", required=True, help="JSON.")
+    parser.add_argument("--expected", required=True, help="JSON.")
+    parser.add_argument("--tag", action="append", default=[])
+    parser.add_argument("--group", default="", metavar="NAME", help="That of the same document.")
+    parser.add_argument("--must", action="store_true", help="It may never break.")
+    parser.add_argument("--held-out", action="store_true", help="Reports do not show its content.")
+    parser.add_argument("--note", default="")

@@ -555,15 +555,7 @@ def _parser() -> argparse.ArgumentParser:
     listed.add_argument("--most", type=_number, default=20, metavar="N")
 
     add = command("add", _add, "Add a case to a suite.")
-    add.add_argument("feature", metavar="FEATURE")
-    add.add_argument("--id", required=True)
-    add.add_argument("--input", required=True, help="JSON.")
-    add.add_argument("--expected", required=True, help="JSON.")
-    add.add_argument("--tag", action="append", default=[])
-    add.add_argument("--group", default="", metavar="NAME", help="That of the same document.")
-    add.add_argument("--must", action="store_true", help="It may never break.")
-    add.add_argument("--held-out", action="store_true", help="Reports do not show its content.")
-    add.add_argument("--note", default="")
+    adding.options(add)
 
     record = command("record", _record, "Record the sandbox's evidence for the repository.")
     record.add_argument("--output", type=Path, default=recorded.FILE)

@@ -74,7 +74,7 @@ def activated_elsewhere(slug: str, version: str) -> Activation:
 
 
 def open_to_users(slug: str, **values: Any) -> None:
-    """Make the code's version live and open the feature to everyone."""
+    """Make the code's version live and open the feature to all users."""
     if registry.get(slug).internal:
         return
     activate(slug)

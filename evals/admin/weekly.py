@@ -13,13 +13,12 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from unfold.decorators import display
 
-from aifeature import registry
+from aifeature import registry, shares
 from aifeature.admin.common.names import title_of
 from aifeature.admin.common.read_only import ChoiceFilter, FeatureFilter, ReadOnlyAdmin
 from aifeature.admin.common.show import Labelled, content, moment_column
 from evals.admin import series
 from evals.models import Run, WeeklyRun
-from evals.report import words
 
 COLOURS: Final[dict[str, str]] = {
     WeeklyRun.State.OPEN: "info",
@@ -116,7 +115,7 @@ class WeeklyRunAdmin(ReadOnlyAdmin):
         points = (row.verdict or {}).get("difference_points")
         if points is None:
             return "-"
-        return format_html('<span class="aif-nowrap">{} points</span>', words.points(points))
+        return format_html('<span class="aif-nowrap">{} points</span>', shares.points(points))
 
     @admin.display(description="outcome")
     def outcome(self, row: WeeklyRun) -> str:
@@ -168,7 +167,7 @@ def _rate(verdict: dict[str, Any] | None) -> str:
     figures = verdict["candidate"] if verdict else None
     if not figures:
         return "-"
-    rate, interval = words.percent(figures["rate"]), words.span(figures["interval"])
+    rate, interval = shares.percent(figures["rate"]), shares.span(figures["interval"])
     return format_html('<span class="aif-nowrap">{} ({})</span>', rate, interval)
 
 

@@ -27,7 +27,7 @@ ARMS: Final = (plan.CANDIDATE, plan.BASELINE, plan.FRESH)
 
 @dataclass(frozen=True, slots=True)
 class Repeats:
-    """What one run shows of one case."""
+    """The outcomes of one case in one run."""
 
     hash: str
     """Of the case's content."""
@@ -41,7 +41,7 @@ class Repeats:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one run shows of one prompt."""
+    """The outcomes of one prompt in one run."""
 
     run: str
     at: datetime

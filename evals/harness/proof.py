@@ -23,7 +23,7 @@ NOT_IN_CODE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What a prompt is compared with."""
+    """The live prompt, for a comparison."""
 
     version: str
     hash: str
@@ -59,7 +59,7 @@ def record(
 
     Args:
         run: It has a verdict.
-        origin: What made it.
+        origin: The command or task that made it.
         verdict: By default that on the pool, against the live prompt.
     """
     subject = pools.subject_of(run)

@@ -1,4 +1,4 @@
-"""What is live: activate a prompt, roll back, override the gate. The database decides."""
+"""Live prompts: activate one, roll back, override the gate. The database decides."""
 
 from __future__ import annotations
 

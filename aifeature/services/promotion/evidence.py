@@ -52,7 +52,7 @@ def record(
         runs: Ids of the runs of these outcomes.
         answered_by: The models that answered, as the provider named them.
         measured_at: The end of the newest run.
-        origin: What made it.
+        origin: The command or task that made it.
     """
     days = timedelta(days=settings.AIFEATURE["EVIDENCE_DAYS"])
     return Evidence.objects.create(

@@ -1,4 +1,4 @@
-"""The features of the local stack: open to everyone if they have evidence, else to staff."""
+"""The features of the local stack: open to all users with evidence, else to staff."""
 
 from __future__ import annotations
 

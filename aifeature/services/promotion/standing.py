@@ -26,12 +26,12 @@ class Version:
     problem: str
     """Why it cannot be activated now, without the command; empty if it can."""
     command: str
-    """What would make evidence of it; empty if nothing would."""
+    """The command that makes evidence of it; empty if none does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is live of a feature, and what could be."""
+    """The live prompt of a feature, and its other versions."""
 
     feature: Feature
     live: Activation | None

@@ -1,4 +1,4 @@
-"""What a verdict depends on: the prompt, and the conditions of its evaluation."""
+"""The parts of a verdict: the prompt, and the conditions of its evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCORING: Final = suites.FOLDER.parent / "scoring"
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What an evaluation depends on, besides the prompt."""
+    """All that an evaluation depends on, besides the prompt."""
 
     provider: str
     suite: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -34,7 +35,7 @@ ANY, NONE = ({"keywords": {"all": [entry]}} for entry in (["a", "e"], "no such w
 class Worked(Driver):
     """A driver whose jobs run before its next step."""
 
-    def step(self) -> Progress:
+    def step(self, *, until: float = math.inf) -> Progress:
         work()
         return super().step()
 

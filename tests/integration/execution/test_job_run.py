@@ -291,7 +291,7 @@ def test_a_late_job_names_its_wait(
 
 def test_a_paused_feature_holds_its_jobs(make_job: MakeJob, sandbox: SandboxServer) -> None:
     job = make_job(input={"document": ARTICLE})
-    FeatureControl.objects.update_or_create(feature="summarize", defaults={"killed": True})
+    FeatureControl.objects.update(killed=True)
     run(job)
     assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "feature_paused", 0)
     assert not sandbox.calls()
@@ -360,7 +360,8 @@ def test_the_kill_switch_counts_no_try(make_job: MakeJob, sandbox: SandboxServer
     sandbox.set_faults({"kind": "stall"})
     job = make_job(input={"document": ARTICLE})
     helper = when_called(
-        sandbox, lambda: FeatureControl.objects.update_or_create(feature="summarize", defaults={"killed": True})
+        sandbox,
+        lambda: FeatureControl.objects.update(killed=True),
     )
     run(job)
     helper.join()

@@ -203,7 +203,9 @@ def test_a_roll_back_goes_to_the_newest_earlier_version_at_any_age() -> None:
     assert live() == "v1"
 
 
-def test_what_was_rolled_back_does_not_return_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_prompt_rolled_back_does_not_return_by_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The code lacks the version of the roll-back: the one before serves, not the bad one."""
     for version in ("v1", "v2", "v3"):
         proof.activate(SLUG, version)
@@ -278,7 +280,7 @@ def test_another_default_version_of_the_code_changes_nothing(
     assert live() == "v2"
 
 
-def test_a_database_restored_from_before_an_activation_serves_what_its_rows_say() -> None:
+def test_a_database_restored_from_before_an_activation_serves_by_its_rows() -> None:
     """A dump of the tables at different moments: the control names v3, its activation is gone."""
     proof.open_to_users(SLUG)
     with connection.cursor() as cursor:
