@@ -14,6 +14,7 @@ from aifeature import registry, suites
 from aifeature.services.promotion import subjects
 from evals import base, cli, ready, report
 from evals.base import Base, Recorded
+from evals.commands import codes, driving
 from evals.harness import plan
 from evals.harness.drive import Driver, Progress
 from evals.harness.pools import Part, Repeats
@@ -67,13 +68,13 @@ def test_a_changed_feature_is_compared_with_the_outcomes_of_the_base(
     monkeypatch.setattr(suites, "FOLDER", tmp_path)
     monkeypatch.setattr(ready, "missing", lambda: "")
     monkeypatch.setattr(report, "write", no_report)
-    monkeypatch.setattr(cli, "Driver", Worked)
-    monkeypatch.setattr(cli, "POLL_S", 0)
+    monkeypatch.setattr(driving, "Driver", Worked)
+    monkeypatch.setattr(driving, "POLL_S", 0)
     known = Base("abc", (recorded("v1"),), text=lambda _: None)
     monkeypatch.setattr(base, "read", lambda _: known)
     files = [f"--junit={tmp_path / 'j.xml'}", f"--summary={tmp_path / 's.md'}"]
     command = ["gate", "triage", "--changed", "-n", "2", *files]
-    assert cli.main(command) == cli.UNFINISHED, "four cases are no evidence"
+    assert cli.main(command) == codes.UNFINISHED, "four cases are no evidence"
     run = Run.objects.get()
     assert (run.kind, run.samples.filter(arm=plan.CANDIDATE).count()) == ("alone", 8)
     shown = capsys.readouterr().out

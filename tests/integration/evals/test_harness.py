@@ -19,6 +19,7 @@ from aifeature.models import Attempt, ControlChange, Job, Status
 from aifeature.models.functions import rows
 from aifeature.services.execution import job_run
 from evals import cli, ready, report
+from evals.commands import codes, driving, starting
 from evals.harness import conclude, costs, drive, plan, repeats
 from evals.harness.drive import Driver, reopen
 from evals.models import ABANDONED_AFTER, Run, Sample
@@ -272,10 +273,10 @@ def test_a_run_that_was_killed_before_its_verdict_ends_when_it_is_resumed(
     monkeypatch.setattr(report, "write", no_report)
     run = driven(planned())
     again = ["run", "--resume", str(run.pk)]
-    assert cli.main(again) == cli.UNFINISHED, "four cases are no evidence"
+    assert cli.main(again) == codes.UNFINISHED, "four cases are no evidence"
     run.refresh_from_db()
     assert (run.state, bool(run.verdict)) == ("ended", True)
-    assert cli.main([*again, "--ask"]) == cli.WRONG, "without a question"
+    assert cli.main([*again, "--ask"]) == codes.WRONG, "without a question"
     assert "are scored" in capsys.readouterr().err
 
 
@@ -294,7 +295,7 @@ def test_a_resume_shows_what_is_left_before_the_question(
         return "no"
 
     monkeypatch.setattr("builtins.input", answer)
-    assert cli.main(["run", "--resume", str(run.pk), "--ask"]) == cli.WRONG
+    assert cli.main(["run", "--resume", str(run.pk), "--ask"]) == codes.WRONG
     left = costs.estimate(run, registry.get("triage"), drive.left(run))
     price = costs.dollars(left.micro)
     assert shown == [
@@ -312,7 +313,7 @@ def test_each_run_of_a_command_ends_as_soon_as_it_is_complete(
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
 
-    assert cli._driven([one, two], sleep=interrupt) == cli.UNFINISHED
+    assert driving.drive_runs([one, two], sleep=interrupt) == codes.UNFINISHED
     printed, shown = capsys.readouterr()
     assert "Pass rate: " in printed, "the verdict of the first is not lost"
     assert (str(one.pk) in shown, str(two.pk) in shown) == (False, True), "to be resumed"
@@ -362,9 +363,9 @@ def test_a_run_is_not_opened_again_while_it_is_concluded(
 def test_a_command_does_not_wait_for_a_run_that_another_has_ended(planned: Plan) -> None:
     run = planned()
     driver = Driver(run)
-    assert cli._is_under_way(driver, Bar(["triage"]))
+    assert driving._is_under_way(driver, Bar(["triage"]))
     Run.objects.filter(pk=run.pk).update(state="ended", verdict={}, ended_at=Now())
-    assert not cli._is_under_way(driver, Bar(["triage"])), "its samples are not scored"
+    assert not driving._is_under_way(driver, Bar(["triage"])), "its samples are not scored"
 
 
 def test_a_report_that_cannot_be_written_costs_no_verdict(
@@ -372,7 +373,7 @@ def test_a_report_that_cannot_be_written_costs_no_verdict(
 ) -> None:
     monkeypatch.setattr(report, "write", no_report)
     runs = [driven(planned()), driven(planned())]
-    assert cli._driven(runs) == cli.UNFINISHED, "four cases are no evidence"
+    assert driving.drive_runs(runs) == codes.UNFINISHED, "four cases are no evidence"
     assert {run.state for run in runs} == {"ended"}
     shown = capsys.readouterr()
     assert shown.err.count("There is no report of triage: OSError: [Errno 28] No space left") == 2
@@ -405,7 +406,7 @@ def test_an_estimate_counts_answers_and_judgements_once_each(judged: Plan) -> No
     first = judged(repeats=2)
     estimate = costs.estimate(first, registry.get("triage"), drive.left(first))
     assert (estimate.micro, estimate.answers) == (first.estimate_micro, 2)
-    assert cli._calls(estimate) == "5 calls to make (3 by the judge)"
+    assert starting.calls(estimate) == "5 calls to make (3 by the judge)"
     run = driven(first)
     spent = dict(Attempt.objects.values_list("feature").annotate(Avg("cost_micro")))
     assert set(spent) == {"triage", "judge"}
@@ -454,7 +455,7 @@ def test_the_chosen_repeats_are_those_that_the_answers_need(
     feature = registry.get("triage")
     suite = suites.load(feature, path=tmp_path / "cases.jsonl")
     wanted = plan.Wanted(feature, "v1", None, repeats.UNKNOWN, DOLLAR, suite)
-    assert cli._with_repeats(wanted, reuse=True).repeats == chosen
+    assert starting._with_repeats(wanted, reuse=True).repeats == chosen
     shown = capsys.readouterr().out
     number = "1 repeat" if chosen == 1 else f"{chosen} repeats"
     assert f"triage: {number} for each case. The fewest that find a drop of 15 points" in shown
@@ -511,7 +512,7 @@ def test_an_interrupted_rescore_changes_nothing(
         return [Part("keywords", passed=False)]
 
     monkeypatch.setattr(drive, "score", interrupted)
-    assert cli.main(["rescore", str(run.pk)]) == cli.UNFINISHED
+    assert cli.main(["rescore", str(run.pk)]) == codes.UNFINISHED
     assert list(run.samples.order_by("pk").values()) == before
 
 
@@ -533,7 +534,7 @@ def test_a_run_is_scored_and_concluded_under_its_lock(
 
     monkeypatch.setattr(conclude, "gate", look)
     monkeypatch.setattr(Driver, "rescore", look)
-    assert cli.main(["rescore", str(run.pk)]) == cli.UNFINISHED
+    assert cli.main(["rescore", str(run.pk)]) == codes.UNFINISHED
     assert found == [("15min",), None] * 2
 
 
@@ -556,7 +557,7 @@ def test_a_case_that_changed_under_its_id_is_named_and_pairs_with_nothing(
         conclude.conclude(driven(run))
     changes = ["Changed cases: timer-1.", "Cases that are gone: timer-3.", "New cases: timer-new."]
     assert conclude.incomparable(after, before) == ["They have different suites.", *changes]
-    assert cli.main(["compare", str(before.pk), str(after.pk)]) == cli.UNFINISHED
+    assert cli.main(["compare", str(before.pk), str(after.pk)]) == codes.UNFINISHED
     suite = suites.load(registry.get("triage"), path=tmp_path / "cases.jsonl")
     assert plan.suite_changes(suite) == []
     after.delete()
@@ -613,7 +614,7 @@ def test_a_changed_run_is_not_resumed_and_a_cap_is_not_raised(
         driven_runs.extend(runs)
         return 0
 
-    monkeypatch.setattr(cli, "_driven", drive_none)
+    monkeypatch.setattr(driving, "drive_runs", drive_none)
     run = planned()
     assert cli.main(["run", "--resume", str(run.pk)]) == 0
     run.refresh_from_db()
@@ -622,14 +623,14 @@ def test_a_changed_run_is_not_resumed_and_a_cap_is_not_raised(
     for values in ({"provider": "anthropic"}, {"scorer_hash": "0" * 64}, {"arms": hashes}):
         before = {name: getattr(run, name) for name in values}
         Run.objects.filter(pk=run.pk).update(**values)
-        assert cli.main(["run", "--resume", str(run.pk)]) == cli.WRONG
+        assert cli.main(["run", "--resume", str(run.pk)]) == codes.WRONG
         Run.objects.filter(pk=run.pk).update(**before)
     shown = capsys.readouterr().err
     assert "The provider is not that of the run" in shown
     assert "The code of the scorers is not that" in shown
     assert "The prompt v1 is not that" in shown
     assert len(driven_runs) == 1
-    assert cli.main(["compare", str(run.pk), str(run.pk)]) == cli.WRONG
+    assert cli.main(["compare", str(run.pk), str(run.pk)]) == codes.WRONG
 
 
 def test_a_crash_is_no_regression(
@@ -638,7 +639,7 @@ def test_a_crash_is_no_regression(
     monkeypatch.setattr(ready, "missing", lambda: "")
     run = planned()
     monkeypatch.setattr(Driver, "step", lambda _: 1 / 0)
-    assert cli.main(["run", "--resume", str(run.pk)]) == cli.UNFINISHED
+    assert cli.main(["run", "--resume", str(run.pk)]) == codes.UNFINISHED
     shown = capsys.readouterr().err
     assert "ZeroDivisionError" in shown
     assert "There is no verdict" in shown

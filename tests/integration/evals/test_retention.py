@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 
 from aifeature.models import CheckRun
 from evals import cli, report
+from evals.commands import codes
 from evals.harness import conclude
 from evals.models import Run, Sample
 from evals.retention import delete_expired
@@ -111,7 +112,7 @@ def test_a_run_without_outputs_is_not_scored_again(capsys: pytest.CaptureFixture
     """It would count as scored by today's scorers, and none has read an output."""
     run = ran(days_ago=200)
     delete_expired()
-    assert cli.main(["rescore", str(run.pk)]) == cli.WRONG
+    assert cli.main(["rescore", str(run.pk)]) == codes.WRONG
     assert "were deleted on" in capsys.readouterr().err
     assert Run.objects.get(pk=run.pk).scorer_hash == "0"
 

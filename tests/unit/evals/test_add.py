@@ -9,6 +9,7 @@ import pytest
 
 from aifeature import registry, suites
 from evals import cli
+from evals.commands import codes
 
 EXPECTED = ["--expected", '{"language": "en"}']
 
@@ -34,7 +35,8 @@ def test_a_case_is_added_with_all_that_it_may_have() -> None:
     assert (case.input, case.tags, case.note) == (given, ("en",), "It is English.")
     assert (case.group, case.must, case.held_out) == ("timers", True, True)
     other = [*common, "--group", "timers"]
-    assert cli.main(["add", "triage", "--id", "timer-2", *other]) == cli.WRONG, "held out as a half"
+    code = cli.main(["add", "triage", "--id", "timer-2", *other])
+    assert code == codes.WRONG, "held out as a half"
     assert len(suites.load(registry.get("triage")).cases) == 1
 
 
@@ -51,7 +53,8 @@ def test_a_wrong_case_is_named_and_leaves_the_folder_as_it_was(
     file: Path, capsys: pytest.CaptureFixture[str], given: str, words: str
 ) -> None:
     before = {each.name: each.read_bytes() for each in file.parent.iterdir()}
-    assert cli.main(["add", "triage", "--id", "timer-1", "--input", given, *EXPECTED]) == cli.WRONG
+    command = ["add", "triage", "--id", "timer-1", "--input", given, *EXPECTED]
+    assert cli.main(command) == codes.WRONG
     shown = capsys.readouterr().err
     assert words in shown
     assert "draft" not in shown
@@ -61,5 +64,5 @@ def test_a_wrong_case_is_named_and_leaves_the_folder_as_it_was(
 def test_a_missing_suite_is_named(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.unlink()
     given = ["--id", "timer-1", "--input", '{"ticket": "one"}', *EXPECTED]
-    assert cli.main(["add", "triage", *given]) == cli.WRONG
+    assert cli.main(["add", "triage", *given]) == codes.WRONG
     assert capsys.readouterr().err == f"{file} cannot be read: No such file or directory.\n"

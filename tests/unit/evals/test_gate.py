@@ -16,6 +16,7 @@ from aifeature import prompts, registry
 from aifeature.services.promotion import subjects
 from evals import base, cli, gate
 from evals.base import Base, Recorded
+from evals.commands import codes
 from evals.harness.pools import Part, Repeats
 from evals.models import Run
 from evals.report.case_results import Result
@@ -235,7 +236,7 @@ def test_a_base_that_is_no_commit_is_wrong_use(
 ) -> None:
     with pytest.raises(UsageError, match="There is no commit"):
         base.read(ref)
-    assert cli.main(["gate", f"--base={ref}"]) == cli.WRONG
+    assert cli.main(["gate", f"--base={ref}"]) == codes.WRONG
     shown = capsys.readouterr().err
     assert "check out the whole history" in shown
     assert "fatal: " in shown, "the reason of git"

@@ -9,6 +9,7 @@ import pytest
 
 from aifeature.services import controls
 from evals import cli, local, ready
+from evals.commands import codes, driving
 from evals.harness import costs, plan
 from evals.models import Run
 from evals.resuming import RESUME
@@ -75,7 +76,7 @@ def test_a_command_that_cannot_be_started_is_no_regression(
     monkeypatch.setattr(local, "system", lambda **_: nullcontext(system))
     command = str(tmp_path / "no-such-command")
     monkeypatch.setattr("sys.argv", ["evals.local", command])
-    assert local.main() == cli.WRONG
+    assert local.main() == codes.WRONG
     assert f"{command} cannot be started: No such file" in capsys.readouterr().err
 
 
@@ -122,7 +123,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[plan.Wanted]:
     )
     monkeypatch.setattr(plan, "suite_changes", lambda _: [])
     monkeypatch.setattr(plan, "start", start)
-    monkeypatch.setattr("evals.cli.transaction.atomic", nullcontext)
+    monkeypatch.setattr("evals.commands.starting.transaction.atomic", nullcontext)
     return found
 
 
@@ -141,7 +142,7 @@ def test_the_price_is_shown_before_the_question(
         return "yes\n"
 
     monkeypatch.setattr("builtins.input", answer)
-    assert cli.main(["run", "summarize", "triage", "-n", "2", "--ask"]) == cli.WRONG
+    assert cli.main(["run", "summarize", "triage", "-n", "2", "--ask"]) == codes.WRONG
     assert [wanted.feature.slug for wanted in started] == ["summarize"]
 
 
@@ -155,7 +156,7 @@ def test_any_other_answer_starts_nothing(
         return answer
 
     monkeypatch.setattr("builtins.input", answered)
-    assert cli.main(["run", "triage", "-n", "2", "--ask"]) == cli.WRONG
+    assert cli.main(["run", "triage", "-n", "2", "--ask"]) == codes.WRONG
     assert started == []
 
 
@@ -163,14 +164,14 @@ def test_a_feature_that_is_named_twice_is_paid_once(
     started: list[plan.Wanted], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("builtins.input", lambda _: "no")
-    assert cli.main(["run", "triage", "triage", "-n", "2", "--ask"]) == cli.WRONG
+    assert cli.main(["run", "triage", "triage", "-n", "2", "--ask"]) == codes.WRONG
     assert "Together about $2.00" in capsys.readouterr().out
 
 
 def test_an_unknown_feature_ends_it_before_the_question(
     started: list[plan.Wanted], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["run", "judge", "--ask"]) == cli.WRONG
+    assert cli.main(["run", "judge", "--ask"]) == codes.WRONG
     assert "The feature judge has no suite" in capsys.readouterr().err
     assert started == []
 
@@ -200,10 +201,10 @@ def test_after_an_interrupt_the_next_step_is_one_that_works(
     def interrupted(*_: object) -> bool:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "Driver", lambda run: run)
-    monkeypatch.setattr(cli, "_is_under_way", interrupted)
+    monkeypatch.setattr(driving, "Driver", lambda run: run)
+    monkeypatch.setattr(driving, "_is_under_way", interrupted)
     run = Run(feature="triage")
-    assert cli._driven([run]) == cli.UNFINISHED
+    assert driving.drive_runs([run]) == codes.UNFINISHED
     shown = capsys.readouterr().err
     for part in words:
         assert part.format(run=run.pk) in shown

@@ -14,6 +14,7 @@ import pytest
 from aifeature import registry, suites
 from aifeature.services.promotion import subjects
 from evals import cli, recorded, recording
+from evals.commands import codes
 from evals.harness import plan
 from evals.recorded import Recorded
 
@@ -200,7 +201,7 @@ def test_an_unreadable_file_is_one_sentence(
     monkeypatch.setattr("evals.recorded.read.__defaults__", (file,))
     if content is not None:
         file.write_text(content)
-    assert cli.main(["check-evidence"]) == cli.WRONG
+    assert cli.main(["check-evidence"]) == codes.WRONG
     (line,) = capsys.readouterr().err.splitlines()
     assert str(file) in line
 
@@ -214,7 +215,7 @@ def test_the_command_fails_with_each_problem(
     file = tmp_path / "sandbox.json"
     monkeypatch.setattr("evals.recorded.read.__defaults__", (file,))
     file.write_text(json.dumps({"sandbox": recorded.sandbox_hash(), "evidence": []}))
-    assert cli.main(["check-evidence"]) == cli.WRONG
+    assert cli.main(["check-evidence"]) == codes.WRONG
     assert len(capsys.readouterr().err.splitlines()) == len(rows)
     file.write_text(recorded.text(Recorded([*rows.values()], recorded.sandbox_hash())))
     assert cli.main(["check-evidence"]) == 0

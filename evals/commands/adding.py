@@ -1,4 +1,4 @@
-"""The command `python -m evals add`: a new case of a suite."""
+"""The command `add`: a new case of a suite."""
 
 from __future__ import annotations
 
@@ -9,10 +9,17 @@ from typing import Any
 from aifeature import suites
 from aifeature.spec import Feature
 from evals import suite_checks
+from evals.commands import named
 from evals.usage import UsageError
 
 
-def add(feature: Feature, options: argparse.Namespace) -> str:
+def add(options: argparse.Namespace) -> int:
+    """Add a case to the suite of a feature."""
+    print(_added(named.feature(options.feature), options))
+    return 0
+
+
+def _added(feature: Feature, options: argparse.Namespace) -> str:
     """Append a case to the suite of a feature, if the suite is valid with it.
 
     Return a sentence on the suite. `options` are those of the command `add`.
