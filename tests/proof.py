@@ -18,7 +18,7 @@ def evidence(slug: str, version: str = "", **values: Any) -> Evidence:
     """Store passing evidence of a version, by default the code's, and return it."""
     version = version or registry.get(slug).prompt_version
     prompt_hash = values.get("prompt_hash") or prompts.get(slug, version).hash
-    current = activations.live_row(slug)
+    current = activations.proven_row(slug)
     row: dict[str, Any] = {
         "feature": slug,
         "version": version,

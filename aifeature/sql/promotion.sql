@@ -1,6 +1,7 @@
 -- No prompt goes live unproven: what is live is a row of aifeature_activation, and each row needs evidence.
 
--- Return the activation that is live: the newest one that is not over. `p_provider` NULL: of any provider.
+-- Return the activation that is live: the newest one that is not over. A later activation ends an override.
+-- `p_provider` NULL: of any provider, but of the sandbox only if no other was ever live.
 CREATE OR REPLACE FUNCTION aif_live_prompt(p_feature text, p_provider text)
 RETURNS SETOF aifeature_activation
 LANGUAGE sql STABLE
@@ -13,6 +14,24 @@ AS $$
        AND (a.expires_at IS NULL OR a.expires_at > statement_timestamp())
        AND NOT EXISTS (SELECT 1 FROM aifeature_activation e
                         WHERE e.kind = 'ended' AND e.request_id = a.id)
+       AND (a.kind <> 'overridden'
+            OR NOT EXISTS (SELECT 1 FROM aifeature_activation l
+                            WHERE l.feature = a.feature AND l.provider = a.provider AND l.id > a.id
+                              AND l.kind IN ('activated', 'deployed', 'rolled_back', 'overridden')))
+     ORDER BY a.provider = 'sandbox', a.id DESC
+     LIMIT 1;
+$$;
+
+-- Return the newest activation with evidence: what is live, or what is live again after an override.
+CREATE OR REPLACE FUNCTION aif_proven_prompt(p_feature text, p_provider text)
+RETURNS SETOF aifeature_activation
+LANGUAGE sql STABLE
+SET lock_timeout = '2s'
+AS $$
+    SELECT a.*
+      FROM aifeature_activation a
+     WHERE a.feature = p_feature AND a.provider = p_provider
+       AND a.kind IN ('activated', 'deployed', 'rolled_back')
      ORDER BY a.id DESC
      LIMIT 1;
 $$;
@@ -54,10 +73,12 @@ SET lock_timeout = '2s'
 AS $$
 DECLARE
     live aifeature_activation;
+    proven aifeature_activation;
     e aifeature_evidence;
     problem text;
 BEGIN
     SELECT * INTO live FROM aif_live_prompt(p_feature, p_provider);
+    SELECT * INTO proven FROM aif_proven_prompt(p_feature, p_provider);
     SELECT * INTO e FROM aifeature_evidence x WHERE x.id = p_evidence;
     problem := aif_evidence_problem(e, p_kind = 'rolled_back');
     IF problem IS NOT NULL THEN
@@ -69,18 +90,23 @@ BEGIN
     ELSIF p_kind = 'rolled_back' THEN
         IF live.id IS NULL THEN
             RETURN 'No prompt is live, so there is nothing to roll back.';
-        ELSIF substr(p_version, 2)::integer >= substr(live.version, 2)::integer THEN
+        ELSIF substr(p_version, 2)::integer >= substr(live.version, 2)::integer
+              AND NOT (live.kind = 'overridden' AND p_hash = proven.prompt_hash) THEN
             RETURN format('A roll-back goes to a version before %s, which is live.', live.version);
         END IF;
     ELSIF p_kind = 'deployed' THEN
-        IF live.id IS NULL OR live.version <> p_version OR live.prompt_hash = p_hash THEN
+        IF proven.id IS NULL OR proven.version <> p_version OR proven.prompt_hash = p_hash
+           OR live.kind = 'overridden' THEN
             RETURN 'No deploy has changed the live prompt.';
         END IF;
-    ELSIF live.id IS NOT NULL AND live.prompt_hash NOT IN (p_hash, e.live_hash)
+    -- An override is no comparison: its prompt is live without evidence.
+    ELSIF proven.id IS NOT NULL AND proven.prompt_hash NOT IN (p_hash, e.live_hash)
           AND NOT EXISTS (SELECT 1 FROM aifeature_activation a
                            WHERE a.feature = p_feature AND a.provider = p_provider
                              AND a.prompt_hash = p_hash AND a.kind IN ('activated', 'deployed')) THEN
-        RETURN format('Its evidence does not compare it with %s, which is live now.', live.version);
+        RETURN format('Its evidence does not compare it with %s, %s.', proven.version,
+            CASE WHEN live.id = proven.id THEN 'which is live now'
+                 ELSE 'the last one with evidence' END);
     END IF;
     RETURN NULL;
 END
@@ -175,7 +201,9 @@ LANGUAGE sql IMMUTABLE AS $$
 $$;
 
 -- Return why a feature may not be opened to users, or to more of them; NULL if it may.
-CREATE OR REPLACE FUNCTION aif_opening_problem(p_feature text, p_version text, p_more boolean)
+-- `p_provider` NULL: that of the newest activation, but the sandbox only if no other was ever live.
+CREATE OR REPLACE FUNCTION aif_opening_problem(
+    p_feature text, p_provider text, p_version text, p_more boolean)
 RETURNS text
 LANGUAGE plpgsql STABLE
 SET lock_timeout = '2s'
@@ -184,10 +212,15 @@ DECLARE
     live aifeature_activation;
     problem text;
 BEGIN
-    SELECT * INTO live FROM aif_live_prompt(p_feature, NULL);
+    SELECT * INTO live FROM aif_live_prompt(p_feature, p_provider);
     IF live.id IS NULL THEN
         RETURN 'No prompt is activated, so only staff may use it.';
-    ELSIF live.version <> p_version THEN
+    ELSIF live.version <> p_version
+          AND (p_provider IS NOT NULL OR p_version NOT IN (
+               SELECT other.version
+                 FROM (SELECT DISTINCT a.provider FROM aifeature_activation a
+                        WHERE a.feature = p_feature) AS p,
+                      aif_live_prompt(p_feature, p.provider) AS other)) THEN
         RETURN format('Its active prompt is %s, and users may get only what is activated: %s.',
             CASE p_version WHEN '' THEN 'the code''s version' ELSE p_version END, live.version);
     ELSIF p_more AND live.kind <> 'overridden' THEN
@@ -195,7 +228,7 @@ BEGIN
           FROM aifeature_evidence e
          WHERE e.feature = live.feature AND e.provider = live.provider
            AND e.prompt_hash = live.prompt_hash
-         ORDER BY aif_evidence_problem(e, false) IS NULL DESC, e.created_at DESC, e.id DESC
+         ORDER BY e.created_at DESC, e.id DESC
          LIMIT 1;
     END IF;
     RETURN problem;
@@ -216,7 +249,8 @@ BEGIN
             RETURN NEW;
         END IF;
     END IF;
-    problem := aif_opening_problem(NEW.feature, NEW.prompt_version, more);
+    -- The database does not know the provider of a process. The process checks its own before.
+    problem := aif_opening_problem(NEW.feature, NULL, NEW.prompt_version, more);
     IF problem IS NOT NULL THEN
         PERFORM aif_refuse(TG_TABLE_NAME, NEW.feature, 'opening it', problem
             || ' Activate a prompt with evidence: in admin, Features, Prompts, or with'

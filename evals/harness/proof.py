@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from aifeature import registry
+from django.db import transaction
+
+from aifeature import registry, suites
 from aifeature.services import controls
 from aifeature.services.controls.live import LivePrompt
 from aifeature.services.promotion import Activation, Evidence, Subject, activations, evidence
@@ -42,11 +44,13 @@ class Live:
 
 
 def conclude_run(run: Run, *, origin: Evidence.Origin = Evidence.Origin.COMMAND) -> Evidence | None:
-    """Store the verdict on a complete run, and its evidence.
+    """Store the verdict on a complete run, and its evidence: both or neither.
 
-    Return None if another process has opened samples again: nothing is stored then.
+    Return None if there is no evidence, or if another process has opened samples again: nothing is
+    stored then.
     """
-    return record(run, origin=origin) if conclude.conclude(run) else None
+    with transaction.atomic():
+        return record(run, origin=origin) if conclude.conclude(run) else None
 
 
 def record(
@@ -54,14 +58,19 @@ def record(
     *,
     origin: Evidence.Origin = Evidence.Origin.COMMAND,
     verdict: Mapping[str, Any] | None = None,
-) -> Evidence:
+) -> Evidence | None:
     """Store the evidence of a run that has ended, and open what a deploy closed if it proves it.
+
+    A run of other cases than those of the feature's suite has none: it was edited since, or another
+    file was given.
 
     Args:
         run: It has a verdict.
         origin: The command or task that made it.
         verdict: By default that on the pool, against the live prompt.
     """
+    if not _is_of_the_suite(run):
+        return None
     subject = pools.subject_of(run)
     part = pools.part_of(run, subject.prompt_hash)
     pool = _with(pools.of(subject), part)
@@ -78,6 +87,14 @@ def record(
     )
     activations.settle(registry.get(run.feature))
     return row
+
+
+def _is_of_the_suite(run: Run) -> bool:
+    feature = registry.get(run.feature)
+    try:
+        return feature.suite is not None and suites.load(feature).hash == run.suite_hash
+    except suites.SuiteError:
+        return False
 
 
 def judge(run: Run, subject: Subject, pool: Pool, live: Live | None) -> dict[str, Any]:
@@ -120,7 +137,7 @@ def _with(pool: Pool, part: pools.Part) -> Pool:
 
 
 def _live(subject: Subject) -> Live | None:
-    row: Activation | None = activations.live_row(subject.feature)
+    row: Activation | None = activations.proven_row(subject.feature)
     if row is None or row.provider != subject.conditions.provider:
         return None
     prompt = LivePrompt(row.version, row.prompt_hash)
@@ -143,7 +160,9 @@ def _failed_before(run: Run, subject: Subject, pool: Pool) -> bool:
 
 def of_run(run: Run) -> Iterator[str]:
     """Yield what a person reads about the newest evidence of a run's prompt."""
-    if row := evidence.newest(pools.subject_of(run)):
+    if not _is_of_the_suite(run):
+        yield f"No evidence: its cases are not those of the suite of {run.feature}."
+    elif row := evidence.newest(pools.subject_of(run)):
         yield from lines(row)
 
 

@@ -211,7 +211,8 @@ def _after_confirmation(row: WeeklyRun, run: Run, found: Verdict, stored: dict[s
 
 def _record(run: Run, verdict: dict[str, Any] | None) -> Any:
     """Store the evidence of a run, with this verdict or that on its pool. Return its id."""
-    return proof.record(run, origin=Evidence.Origin.WEEKLY, verdict=verdict).pk
+    found = proof.record(run, origin=Evidence.Origin.WEEKLY, verdict=verdict)
+    return found.pk if found else None
 
 
 def _end(row: WeeklyRun, state: WeeklyRun.State, note: str) -> None:

@@ -25,6 +25,7 @@ from aifeature.policies.rates import Rates
 from aifeature.policies.release import is_released
 from aifeature.services.controls import live, opening, waiting_jobs
 from aifeature.services.controls.cache import GLOBAL, Control, cache
+from aifeature.services.controls.live import LivePrompt
 from aifeature.spec import Feature, Limits
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
     "is_paused",
     "is_visible",
     "keeps_jobs",
+    "live_prompts",
     "live_version",
     "prompt_version",
     "regression_action",
@@ -98,6 +100,11 @@ def prompt_version(feature: Feature) -> str:
     if active and not prompts.incompatibility(feature.slug, active):
         return active
     return live.version(feature, control.live) or feature.prompt_version
+
+
+def live_prompts(feature: Feature) -> tuple[LivePrompt, ...]:
+    """Return the prompts that may be live, the preferred one first, in this code or not."""
+    return cache.get(feature.slug).live
 
 
 def live_version(feature: Feature) -> str | None:

@@ -53,8 +53,15 @@ def activations() -> ArraySubquery:
     `preferred` reads its value. Only those with this provider are among them.
     """
     ended = Activation.objects.filter(kind=Activation.Kind.ENDED, request=OuterRef("pk"))
+    later = Activation.objects.filter(
+        feature=OuterRef("feature"),
+        provider=OuterRef("provider"),
+        kind__in=ACTIVATING,
+        pk__gt=OuterRef("pk"),
+    )
     rows = Activation.objects.filter(
         ~Exists(ended),
+        ~Q(kind=Activation.Kind.OVERRIDDEN) | ~Exists(later),
         Q(expires_at=None) | Q(expires_at__gt=Now()),
         feature=OuterRef("feature"),
         kind__in=ACTIVATING,

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from aifeature.models import FeatureControl, Stage
 from aifeature.models.functions import rows
+from aifeature.services.controls import live
 
 STAFF_ONLY: Final = frozenset({Stage.OFF, Stage.STAFF})
 """The stages at which no user gets an answer. They need no evidence."""
@@ -37,7 +38,8 @@ def check(row: FeatureControl, before: Mapping[str, Any]) -> None:
     is_other = row.prompt_version != before.get("prompt_version", row.prompt_version)
     if not more and not is_other:
         return
-    if problem := rows("aif_opening_problem", row.feature, row.prompt_version, more)[0][0]:
+    arguments = (row.feature, live.provider(), row.prompt_version, more)
+    if problem := rows("aif_opening_problem", *arguments)[0][0]:
         field = "stage" if more else "prompt_version"
         raise ValidationError({field: f"{problem} {HOW}"})
 

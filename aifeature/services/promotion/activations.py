@@ -197,6 +197,13 @@ def live_rows(slugs: Iterable[str]) -> dict[str, Activation]:
     return {row.feature: row for row in found}
 
 
+def proven_row(slug: str) -> Activation | None:
+    """Return the newest activation with evidence: live now, or again after an override."""
+    query = "SELECT * FROM aif_proven_prompt(%s, %s)"
+    found = list(Activation.objects.raw(query, [slug, live.provider()]))
+    return found[0] if found else None
+
+
 def row_of_prompt(slug: str, prompt_hash: str) -> Activation | None:
     """Return the newest activation of a prompt with this provider; None if there is none."""
     rows = Activation.objects.filter(feature=slug, provider=live.provider(), kind__in=ACTIVATING)
@@ -224,15 +231,18 @@ def settle(feature: Feature) -> Activation | None:
     control = FeatureControl.objects.filter(feature=feature.slug).first()
     if control is None or feature.internal or feature.suite is None:
         return None
-    current = live_row(feature.slug)
+    if open_override(feature.slug):
+        return None
+    current = proven_row(feature.slug)
     if current is None and control.known_stage in controls.opening.STAFF_ONLY:
         return None
     version = current.version if current else control.prompt_version or feature.prompt_version
     kind = Kind.DEPLOYED if current else Kind.ACTIVATED
     try:
         prompt = _prompt(feature, version)
-        if current and current.prompt_hash == prompt.hash:
-            return None
+        controls.clear_cache()
+        if prompt in controls.live_prompts(feature):
+            return None  # another release beside this one changed it
         with _locked(feature.slug) as locked:
             row = _row(feature, prompt, kind, "A release changed it, and it has evidence.")
             row.check_name, row.evidence = "settle", evidence_of(feature, version)
@@ -332,12 +342,17 @@ def changed(found: Evidence, subject: subjects.Subject) -> str:
 def _before(feature: Feature) -> tuple[LivePrompt, Evidence] | None:
     """Return the newest version before the live one that has evidence, with it.
 
-    A version that was itself rolled back counts only if there is no other.
+    A version that was itself rolled back counts only if there is no other. During an override it is
+    the version that was live before.
     """
-    current = live_row(feature.slug)
+    current, proven = live_row(feature.slug), proven_row(feature.slug)
     if current is None:
         return None
     found = []
+    if current.kind == Kind.OVERRIDDEN and proven is not None and proven.evidence is not None:
+        prompt = LivePrompt(proven.version, proven.prompt_hash)
+        if live.has(feature, prompt):
+            return prompt, proven.evidence
     for version in reversed(prompts.versions(feature.slug)):
         if int(version[1:]) >= int(current.version[1:]):
             continue

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.db.models import Case, Value, When
 from django.utils import timezone
 
@@ -98,27 +99,34 @@ def made_live(version: str, rate: float) -> None:
     activations.activate(SLUG, version, reason="r", check_name="test")
 
 
+def recorded(run: Run) -> Evidence:
+    """Record the evidence of a run."""
+    found = proof.record(run)
+    assert found is not None
+    return found
+
+
 def decisions() -> list[str]:
     return [row.verdict["decision"] for row in Evidence.objects.order_by("created_at")]
 
 
 def test_a_passing_run_permits_an_activation_and_a_failing_one_does_not() -> None:
-    row = proof.record(ran("v1", share(0.9)))
+    row = recorded(ran("v1", share(0.9)))
     assert (row.passed, row.live_hash, row.answered_by) == (True, "", ["claude-haiku-5-5"])
     assert row.verdict["candidate"]["rate"] == pytest.approx(0.9)
     assert row.account == "sandbox, key " + row.account[-8:], "it shows the key"
     activations.activate(SLUG, "v1", reason="r", check_name="test")
-    assert not proof.record(ran("v2", share(0.0))).passed
+    assert not recorded(ran("v2", share(0.0))).passed
     with pytest.raises(RefusedError, match="did not pass"):
         activations.activate(SLUG, "v2", reason="r", check_name="test")
 
 
 def test_a_candidate_is_compared_with_the_live_prompt_and_with_no_worse_one() -> None:
     made_live("v1", 0.9)
-    row = proof.record(ran("v2", share(0.9), baseline="v1", before=share(0.9)))
+    row = recorded(ran("v2", share(0.9), baseline="v1", before=share(0.9)))
     assert (row.passed, row.verdict["compared_with"]) == (True, "v1")
     activations.activate(SLUG, "v2", reason="r", check_name="test")
-    row = proof.record(ran("v3", share(0.75), baseline="v2", before=share(0.9)))
+    row = recorded(ran("v3", share(0.75), baseline="v2", before=share(0.9)))
     assert row.verdict["decision"] == "regression"
 
 
@@ -127,11 +135,11 @@ def test_a_run_against_another_prompt_than_the_live_one_is_no_evidence(
 ) -> None:
     """The author compared with a worse prompt, and the live one has no outcomes."""
     proofs.activate(SLUG, "v2")
-    row = proof.record(ran("v3", share(0.8), baseline="v1", before=share(0.5)))
+    row = recorded(ran("v3", share(0.8), baseline="v1", before=share(0.5)))
     assert not row.passed
     assert any("run it with --against v2" in reason for reason in row.verdict["reasons"])
     monkeypatch.setattr(controls.live, "has", lambda _f, prompt: prompt.version != "v2")
-    row = proof.record(ran("v3", share(0.8)))
+    row = recorded(ran("v3", share(0.8)))
     assert "It is not compared with v2, which is live" in row.verdict["reasons"][-1]
 
 
@@ -140,7 +148,7 @@ def test_a_further_run_is_no_second_chance() -> None:
     made_live("v1", 0.9)
     proof.record(ran("v2", share(0.72, seed="a"), baseline="v1", before=share(0.9, seed="b")))
     lucky = ran("v2", share(0.9), baseline="v1", before=share(0.9))
-    row = proof.record(lucky)
+    row = recorded(lucky)
     assert len(row.runs) == 2
     assert decisions()[1] == "regression"
     assert not row.passed
@@ -150,7 +158,7 @@ def test_a_run_that_was_stopped_counts_as_well() -> None:
     """Its author saw bad outcomes, stopped it, and started another one."""
     made_live("v1", 0.9)
     ran("v2", share(0.6), baseline="v1", before=share(0.9), state=Run.State.STOPPED)
-    row = proof.record(ran("v2", share(0.9), baseline="v1", before=share(0.9)))
+    row = recorded(ran("v2", share(0.9), baseline="v1", before=share(0.9)))
     assert len(row.runs) == 2
     assert not row.passed
 
@@ -159,20 +167,34 @@ def test_outcomes_that_were_edited_after_the_evidence_do_not_count() -> None:
     made_live("v1", 0.9)
     proof.record(ran("v2", share(0.6), baseline="v1", before=share(0.9)))
     Sample.objects.update(passed=True, score=1.0)
-    row = proof.record(ran("v2", share(0.9), baseline="v1", before=share(0.9)))
+    row = recorded(ran("v2", share(0.9), baseline="v1", before=share(0.9)))
     assert row.verdict["candidate"]["rate"] == pytest.approx(0.75)
     assert not row.passed
 
 
-def test_a_suite_that_was_edited_during_the_run_makes_its_evidence_one_of_the_old_suite(
+def test_a_run_of_other_cases_than_those_of_the_suite_is_no_evidence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The suite was edited during the run, or the author gave an easier file."""
     run = ran("v1", share(0.9))
     edited = replace(suite(), hash="e" * 64)
     monkeypatch.setattr(suites, "load", lambda *_args, **_named: edited)
-    assert proof.record(run).passed
-    with pytest.raises(RefusedError, match="The newest is of another suite"):
+    assert proof.record(run) is None
+    assert "not those of the suite" in next(proof.of_run(run))
+    with pytest.raises(RefusedError, match="no evidence"):
         activations.activate(SLUG, "v1", reason="r", check_name="test")
+
+
+def test_a_prompt_that_is_live_by_an_override_is_compared_with_the_one_before(ada: User) -> None:
+    """Otherwise an override would make a bad prompt live for good."""
+    made_live("v1", 0.9)
+    proof.record(ran("v2", share(0.7), baseline="v1", before=share(0.9)))
+    request = activations.request_override(SLUG, "v2", hours=1, reason="r", user_id=ada.pk)
+    other = User.objects.create_user("other")
+    activations.approve_override(request.pk, reason="r", user_id=other.pk)
+    assert not recorded(ran("v2", share(0.9))).passed
+    with pytest.raises(RefusedError, match="did not pass"):
+        activations.activate(SLUG, "v2", reason="r", check_name="test")
 
 
 def test_a_baseline_that_was_taken_from_another_run_counts_once() -> None:
@@ -190,15 +212,15 @@ def test_a_resumed_run_replaces_its_own_earlier_outcomes() -> None:
     part.update(state=Sample.State.UNSCORED, passed=None, score=None)
     proof.record(run)
     part.update(state=Sample.State.SCORED, passed=True, score=1.0)
-    row = proof.record(run)
+    row = recorded(run)
     assert [row.outcomes["total"], row.outcomes["unscored"], len(row.runs)] == [3 * CASES, 0, 1]
 
 
 def test_evidence_with_another_key_of_the_provider_counts_and_names_it(settings: Any) -> None:
-    row = proof.record(ran("v1", share(0.9)))
+    row = recorded(ran("v1", share(0.9)))
     settings.AIFEATURE = {**settings.AIFEATURE, "API_KEY": "another"}
     activations.activate(SLUG, "v1", reason="r", check_name="test")
-    assert proof.record(ran("v1", share(0.9))).account != row.account
+    assert recorded(ran("v1", share(0.9))).account != row.account
 
 
 def test_evidence_of_a_provider_at_another_address_does_not_count(settings: Any) -> None:
@@ -207,7 +229,7 @@ def test_evidence_of_a_provider_at_another_address_does_not_count(settings: Any)
         "PROVIDER": "anthropic",
         "BASE_URL": "http://localhost:9300",
     }
-    row = proof.record(ran("v1", share(0.9)))
+    row = recorded(ran("v1", share(0.9)))
     assert (row.provider, row.passed) == ("anthropic at localhost:9300", True)
     assert row.fresh_until is not None
     settings.AIFEATURE = {**settings.AIFEATURE, "BASE_URL": None}

@@ -267,6 +267,12 @@ def test_a_deploy_that_changes_the_hash_serves_staff_only_until_evidence_exists(
         settled = activations.settle(changed)
         assert settled is not None
         assert settled.kind == Activation.Kind.DEPLOYED
+        features[SLUG] = SUMMARIZE  # an old process beside the new one
+        prompts.get.cache_clear()
+        assert activations.settle(SUMMARIZE) is None
+        assert live() == "v3"
+        features[SLUG] = changed
+        prompts.get.cache_clear()
         assert changed in jobs.visible_features(user=ada)
     finally:
         prompts.get.cache_clear()
@@ -312,6 +318,58 @@ def test_the_check_shows_what_is_live_after_an_override_has_expired(ada: User, s
     change = ControlChange.objects.filter(field="prompt_version").latest("id")
     assert (change.old, change.new, change.check_name) == ("v2", "v3", "control.controls")
     assert not Alert.objects.filter(closed_at=None).exists()
+
+
+def test_a_later_activation_ends_an_override_for_good(ada: User, sam: User) -> None:
+    proof.open_to_users(SLUG)
+    longer = _overridden("v1", 5, ada, sam)
+    shorter = _overridden("v2", 1, ada, sam)
+    assert live() == "v2"
+    _expire(shorter)
+    assert live() == "v3", f"{longer} does not come back"
+    assert activations.open_override(SLUG) is None
+
+
+def test_a_roll_back_ends_an_override_also_of_an_older_version(ada: User, sam: User) -> None:
+    proof.open_to_users(SLUG)
+    _overridden("v1", 5, ada, sam)
+    assert activations.roll_back(SLUG, reason="Worse.", check_name="test").version == "v3"
+    assert live() == "v3"
+
+
+def _overridden(version: str, hours: int, ada: User, sam: User) -> Activation:
+    request = activations.request_override(
+        SLUG, version, hours=hours, reason="Leak", user_id=ada.pk
+    )
+    return activations.approve_override(request.pk, reason="ok", user_id=sam.pk)
+
+
+def test_evidence_of_another_provider_opens_a_feature_to_nobody(settings: Any) -> None:
+    """A database that served a real model, and the sandbox beside it."""
+    settings.AIFEATURE = {**settings.AIFEATURE, "PROVIDER": "anthropic", "BASE_URL": None}
+    proof.activate(SLUG, fresh_until=timezone.now() + timedelta(days=1))
+    controls.change(SLUG, {"stage": Stage.PERCENT, "percent": 5}, reason="r", check_name="t")
+    proof.evidence(SLUG, fresh_until=timezone.now() - timedelta(seconds=1))
+    settings.AIFEATURE = {**settings.AIFEATURE, "PROVIDER": "sandbox"}
+    proof.activate(SLUG, fingerprint="of the sandbox")
+    raise_share = "UPDATE aifeature_featurecontrol SET percent = 50 WHERE feature = 'summarize'"
+    assert "too old" in refused_by_database(raise_share)
+    settings.AIFEATURE = {**settings.AIFEATURE, "PROVIDER": "anthropic"}
+    with pytest.raises(ValidationError, match="too old"):
+        controls.change(SLUG, {"percent": 50}, reason="r", check_name="t")
+
+
+def test_a_control_follows_after_a_change_of_the_provider(settings: Any) -> None:
+    ours = {**settings.AIFEATURE, "PROVIDER": "anthropic", "BASE_URL": None}
+    end = timezone.now() + timedelta(days=1)
+    settings.AIFEATURE = ours
+    proof.activate(SLUG, fresh_until=end)
+    controls.change(SLUG, {"stage": Stage.EVERYONE}, reason="r", check_name="t")
+    settings.AIFEATURE = {**ours, "BASE_URL": "https://gateway.example"}
+    proof.activate(SLUG, "v2", fresh_until=end)
+    settings.AIFEATURE = ours
+    gate_check.check()
+    assert FeatureControl.objects.get(feature=SLUG).prompt_version == live() == "v3"
 
 
 def _expire(row: Activation) -> None:
