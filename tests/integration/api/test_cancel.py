@@ -76,7 +76,7 @@ def test_a_job_is_cancelled_in_any_state_but_an_ended_one(ada: User, status: Sta
         assert body["finished_at"] is not None
 
 
-@pytest.mark.usefixtures("committed")
+@pytest.mark.usefixtures("committed", "live_prompt")
 @pytest.mark.parametrize(
     "fault",
     [{"kind": "slow_first_byte", "seconds": LONG_S}, {"kind": "stall", "seconds": LONG_S}],
@@ -101,7 +101,7 @@ def test_a_running_call_is_aborted(
     assert Attempt.objects.get(job=row).error_code == "cancelled"
 
 
-@pytest.mark.usefixtures("committed")
+@pytest.mark.usefixtures("committed", "live_prompt")
 def test_a_race_of_cancel_and_finish_has_one_end(ada: User, sandbox: SandboxServer) -> None:
     sandbox.set_faults({"kind": "slow_first_byte", "seconds": 0.02})
     client = bearer(ada)

@@ -20,6 +20,8 @@ from tests.integration.streams.readers import reader
 from tests.integration.streams.test_end_to_end import ARTICLE, run
 from tests.sandbox_server import SandboxServer
 
+pytestmark = pytest.mark.usefixtures("live_prompt")
+
 HELD_AT = 12
 """Events of the answer before it stalls."""
 

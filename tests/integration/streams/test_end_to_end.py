@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from asgiref.sync import sync_to_async
 from django.db import connection
 
@@ -14,6 +15,8 @@ from tests.held import held
 from tests.integration.job_rows import MakeJob
 from tests.integration.streams.readers import reader
 from tests.sandbox_server import SandboxServer
+
+pytestmark = pytest.mark.usefixtures("live_prompt")
 
 MIDWAY = 10
 """Events of the answer before it stalls; they hold a part of the summary."""

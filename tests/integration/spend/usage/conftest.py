@@ -48,7 +48,7 @@ class Record:
 
 @pytest.fixture
 def run_jobs(
-    committed: None, make_job: MakeJob, sandbox: SandboxServer, tmp_path: Path
+    committed: None, live_prompt: None, make_job: MakeJob, sandbox: SandboxServer, tmp_path: Path
 ) -> Callable[[int], Record]:
     """Run jobs, and return the sandbox's record of their calls."""
 

@@ -24,7 +24,7 @@ from tests.integration.job_rows import MakeJob
 from tests.sandbox_server import SandboxServer, running_sandbox
 from workers.sandbox.settings import SandboxSettings
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed")]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("committed", "live_prompt")]
 
 PATIENCE_S = 60.0
 
