@@ -302,7 +302,8 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "Weekly regression evals": {
         "task": "evals.weekly",
-        "schedule": crontab(minute="0", hour="3", day_of_week="1"),  # Monday, UTC
+        # Monday, UTC. The first run of a day plans the evaluations. The others cover a missed run.
+        "schedule": crontab(minute="0", hour="3-8", day_of_week="1"),
         "options": {"queue": "evals"},
     },
     "Drive regression evals": {

@@ -1,4 +1,5 @@
 import uuid
+from datetime import timedelta
 
 import django.db.models.deletion
 import django.db.models.functions.datetime
@@ -124,7 +125,7 @@ class Migration(migrations.Migration):
                         max_length=8,
                     ),
                 ),
-                ("measured_at", models.DateTimeField(help_text="The end of the newest run.")),
+                ("measured_at", models.DateTimeField(help_text="The start of the newest run.")),
                 (
                     "fresh_until",
                     models.DateTimeField(
@@ -159,6 +160,21 @@ class Migration(migrations.Migration):
                             ("fresh_until__isnull", False), ("provider", "sandbox"), _connector="OR"
                         ),
                         name="evidence_of_a_model_ages",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("fresh_until__isnull", True),
+                            (
+                                "fresh_until__lte",
+                                models.expressions.CombinedExpression(
+                                    models.F("measured_at"),
+                                    "+",
+                                    models.Value(timedelta(days=366)),
+                                ),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="evidence_ages_within_a_year",
                     ),
                 ],
             },

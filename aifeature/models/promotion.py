@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Final
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
 PROVIDER_LENGTH: Final = 120
+
+MOST_DAYS: Final = 366
+"""Most days for which evidence is fresh."""
 
 
 class Evidence(models.Model):
@@ -52,7 +56,7 @@ class Evidence(models.Model):
     )
     account = models.CharField(max_length=80, blank=True, help_text="Provider and key.")
     origin = models.CharField(max_length=8, choices=Origin, default=Origin.COMMAND)
-    measured_at = models.DateTimeField(help_text="The end of the newest run.")
+    measured_at = models.DateTimeField(help_text="The start of the newest run.")
     fresh_until = models.DateTimeField(
         null=True, help_text="Until then it permits an activation; empty: always."
     )
@@ -72,6 +76,11 @@ class Evidence(models.Model):
             models.CheckConstraint(
                 condition=Q(fresh_until__isnull=False) | Q(provider="sandbox"),
                 name="evidence_of_a_model_ages",
+            ),
+            models.CheckConstraint(
+                condition=Q(fresh_until__isnull=True)
+                | Q(fresh_until__lte=F("measured_at") + timedelta(days=MOST_DAYS)),
+                name="evidence_ages_within_a_year",
             ),
         )
 

@@ -36,8 +36,8 @@ AS $$
      LIMIT 1;
 $$;
 
--- Return why this evidence does not count now; NULL if it does. `p_any_age`: its age does not count, and
--- neither do later runs, as for a roll-back.
+-- Return why this evidence does not count now; NULL if it does. `p_any_age`: its age does not count, as for a
+-- roll-back, and the newest evidence of its prompt decides, under any conditions.
 CREATE OR REPLACE FUNCTION aif_evidence_problem(e aifeature_evidence, p_any_age boolean)
 RETURNS text
 LANGUAGE plpgsql STABLE AS $$
@@ -46,13 +46,14 @@ BEGIN
         RETURN 'It has no evidence.';
     ELSIF NOT e.passed THEN
         RETURN 'Its evaluation did not pass.';
-    ELSIF p_any_age THEN
-        RETURN NULL;
     ELSIF EXISTS (SELECT 1 FROM aifeature_evidence later
                    WHERE later.feature = e.feature AND later.prompt_hash = e.prompt_hash
-                     AND later.fingerprint = e.fingerprint
+                     AND (later.fingerprint = e.fingerprint
+                          OR p_any_age AND later.provider = e.provider)
                      AND (later.created_at, later.id) > (e.created_at, e.id)) THEN
         RETURN 'A later run of the same prompt has newer evidence, and that one counts.';
+    ELSIF p_any_age THEN
+        RETURN NULL;
     ELSIF e.fresh_until <= statement_timestamp() THEN
         RETURN format('Its evidence is too old: it counted until %s UTC.',
             to_char(e.fresh_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI'));
@@ -158,8 +159,13 @@ BEGIN
         PERFORM aif_refuse(TG_TABLE_NAME, OLD.id::text, lower(TG_OP),
             'The history of what was live stays as it is.');
     END IF;
-    -- One at a time: each sees what is live before it.
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        PERFORM aif_refuse(TG_TABLE_NAME, NEW.feature, 'this isolation level',
+            'Use READ COMMITTED, to see what is live now.');
+    END IF;
+    -- One at a time: each sees what is live before it. The id is the order of the history.
     PERFORM pg_advisory_xact_lock(hashtext('aif_activation'), hashtext(NEW.feature));
+    NEW.id := nextval(pg_get_serial_sequence(TG_TABLE_NAME, 'id'));
     NEW.replaces_hash := coalesce(
         (SELECT live.prompt_hash FROM aif_live_prompt(NEW.feature, NEW.provider) live), '');
     problem := CASE
@@ -179,10 +185,18 @@ CREATE OR REPLACE TRIGGER activation_guard
     BEFORE INSERT OR UPDATE OR DELETE ON aifeature_activation
     FOR EACH ROW EXECUTE FUNCTION aif_guard_activation();
 
+-- The newest evidence counts, so a clock that jumps back does not change the order.
 CREATE OR REPLACE FUNCTION aif_guard_evidence()
 RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'INSERT' THEN
+        PERFORM pg_advisory_xact_lock(hashtext('aif_evidence'), hashtext(NEW.feature));
+        NEW.created_at := greatest(statement_timestamp(), (
+            SELECT max(e.created_at) + interval '1 microsecond' FROM aifeature_evidence e
+             WHERE e.feature = NEW.feature AND e.prompt_hash = NEW.prompt_hash));
+        RETURN NEW;
+    END IF;
     PERFORM aif_refuse(TG_TABLE_NAME, OLD.id::text, lower(TG_OP),
         'Evidence stays as it was measured. A new run adds new evidence.');
     RETURN NULL;
@@ -190,7 +204,7 @@ END
 $$;
 
 CREATE OR REPLACE TRIGGER evidence_guard
-    BEFORE UPDATE OR DELETE ON aifeature_evidence
+    BEFORE INSERT OR UPDATE OR DELETE ON aifeature_evidence
     FOR EACH ROW EXECUTE FUNCTION aif_guard_evidence();
 
 -- Return the rank of a stage: the higher, the more users. Stages of other releases rank highest.
@@ -223,7 +237,9 @@ BEGIN
                       aif_live_prompt(p_feature, p.provider) AS other)) THEN
         RETURN format('Its active prompt is %s, and users may get only what is activated: %s.',
             CASE p_version WHEN '' THEN 'the code''s version' ELSE p_version END, live.version);
-    ELSIF p_more AND live.kind <> 'overridden' THEN
+    ELSIF p_more AND live.kind = 'overridden' THEN
+        RETURN 'An override is live, so no more users may get it.';
+    ELSIF p_more THEN
         SELECT aif_evidence_problem(e, false) INTO problem
           FROM aifeature_evidence e
          WHERE e.feature = live.feature AND e.provider = live.provider

@@ -116,18 +116,26 @@ def _other_models(candidate: QuerySet[Sample], baseline: QuerySet[Sample]) -> It
     model answers again. That is a regression, and no reason not to compare.
     """
     for did, model in MODELS.items():
-        shares = [_models(candidate, model), _models(baseline, model)]
-        names = sorted({name for of in shares for name in of})
-        differing = sum(abs(shares[0].get(name, 0) - shares[1].get(name, 0)) for name in names) / 2
-        if all(shares) and differing > MOST_OTHER_MODELS:
-            mix = [", ".join(f"{name} {share:.0%}" for name, share in of.items()) for of in shares]
-            yield f"Other models {did} the candidate ({mix[0]}) than the baseline ({mix[1]})."
+        yield from differing_models(did, _models(candidate, model), _models(baseline, model))
 
 
-def _models(samples: QuerySet[Sample], model: Expression) -> dict[str, float]:
-    """Return the share of each model among the samples with one."""
+def differing_models(did: str, candidate: Counter[str], baseline: Counter[str]) -> Iterator[str]:
+    """Yield a sentence if the shares of the models differ, which `did` the arms."""
+    shares = [_shares(candidate), _shares(baseline)]
+    names = sorted({name for of in shares for name in of})
+    differing = sum(abs(shares[0].get(name, 0) - shares[1].get(name, 0)) for name in names) / 2
+    if all(shares) and differing > MOST_OTHER_MODELS:
+        mix = [", ".join(f"{name} {share:.0%}" for name, share in of.items()) for of in shares]
+        yield f"Other models {did} the candidate ({mix[0]}) than the baseline ({mix[1]})."
+
+
+def _models(samples: QuerySet[Sample], model: Expression) -> Counter[str]:
+    """Return the number of samples of each model."""
     named = samples.annotate(named=model).filter(named__isnull=False)
-    found = Counter(named.values_list("named", flat=True))
+    return Counter(named.values_list("named", flat=True))
+
+
+def _shares(found: Counter[str]) -> dict[str, float]:
     return {name: count / found.total() for name, count in found.most_common()}
 
 

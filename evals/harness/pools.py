@@ -6,9 +6,9 @@ watching a run and stopping it is no second chance.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, Final
@@ -51,6 +51,8 @@ class Part:
     """Number of repeats, without the fresh ones."""
     unscored: int
     answered_by: tuple[str, ...]
+    first_answers: Mapping[str, int] = field(default_factory=dict)
+    """The number of first answers by model, valid or not."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -59,6 +61,7 @@ class Part:
             "total": self.total,
             "unscored": self.unscored,
             "answered_by": list(self.answered_by),
+            "first_answers": dict(self.first_answers),
             "cases": {
                 case: {
                     "hash": each.hash,
@@ -85,6 +88,7 @@ def from_json(values: Mapping[str, Any]) -> Part:
         total=values["total"],
         unscored=values["unscored"],
         answered_by=tuple(values["answered_by"]),
+        first_answers=values["first_answers"],
         cases={
             case: Repeats(
                 hash=each["hash"],
@@ -126,6 +130,11 @@ class Pool:
         return sorted({model for part in self.parts for model in part.answered_by})
 
     @property
+    def models(self) -> Counter[str]:
+        """The number of first answers by model."""
+        return sum((Counter(part.first_answers) for part in self.parts), Counter())
+
+    @property
     def is_empty(self) -> bool:
         return not any(each.scored for part in self.parts for each in part.cases.values())
 
@@ -152,7 +161,8 @@ def of(subject: Subject) -> Pool:
     rows = evidence.pooled(subject.fingerprint)
     parts: dict[str, Part] = {}
     for row in rows:  # newest first: a resumed run has several
-        parts.setdefault(row.outcomes["run"], from_json(row.outcomes))
+        if "run" in row.outcomes:
+            parts.setdefault(row.outcomes["run"], from_json(row.outcomes))
     for run in _runs(subject):
         if str(run.pk) not in parts and (part := part_of(run, subject.prompt_hash)).total:
             parts[part.run] = part
@@ -207,6 +217,9 @@ def part_of(run: Run, prompt_hash: str) -> Part:
         total=sum(sample.state in ended for sample in counted),
         unscored=sum(sample.state == Sample.State.UNSCORED for sample in counted),
         answered_by=tuple(sorted({sample.model for sample in samples if sample.model})),
+        first_answers=Counter(
+            model for each in counted if (model := each.first_model or each.model)
+        ),
         cases={
             case.id: Repeats(
                 hash=plan.case_hash(case),

@@ -31,6 +31,8 @@ class Live:
     hash: str
     pool: Pool
     is_in_code: bool
+    activation: Pool = Pool()  # noqa: RUF009 (frozen)
+    """The pool of its evidence, if that was made under the same conditions."""
 
     @property
     def problem(self) -> str:
@@ -99,9 +101,12 @@ def _is_of_the_suite(run: Run) -> bool:
 
 def judge(run: Run, subject: Subject, pool: Pool, live: Live | None) -> dict[str, Any]:
     """Return the verdict on a pool, as JSON values, against the live prompt if there is another."""
-    other = live if live and live.hash != subject.prompt_hash else None
+    is_live = live is not None and live.hash == subject.prompt_hash
+    other = None if is_live else live
     against = other.pool if other else Pool()
     missing = other.problem if other else ""
+    if live and is_live:
+        pool, against = _since_its_activation(pool, live)
     floor = conclude.floor_of(run)
     found = pooled.judge(
         pools.compared(pool, against),
@@ -109,7 +114,10 @@ def judge(run: Run, subject: Subject, pool: Pool, live: Live | None) -> dict[str
         floor=floor.least,
         unscored=pool.unscored + against.unscored,
         total=pool.total + against.total,
-        blocked=[*_blocking(run, missing, floor.least), *conclude.other_models(run)],
+        blocked=[
+            *_blocking(run, missing, floor.least),
+            *conclude.differing_models("answered", pool.models, against.models),
+        ],
         failed_before=_failed_before(run, subject, pool),
     )
     remarks = [floor.problem] if floor.problem else []
@@ -121,6 +129,17 @@ def judge(run: Run, subject: Subject, pool: Pool, live: Live | None) -> dict[str
         "failure": pooled.is_failure(found),
         "compared_with": other.version if other and not against.is_empty else "",
     }
+
+
+def _since_its_activation(pool: Pool, live: Live) -> tuple[Pool, Pool]:
+    """Return the outcomes of the live prompt since its evidence, and those of its evidence.
+
+    Both are under the same conditions. Otherwise its runs could repair a regression by passing the
+    floor.
+    """
+    known = {part.run for part in live.activation.parts}
+    later = Pool(tuple(part for part in pool.parts if part.run not in known))
+    return (later, live.activation) if later.parts else (pool, Pool())
 
 
 def _blocking(run: Run, missing: str, floor: float) -> Iterator[str]:
@@ -146,6 +165,11 @@ def _live(subject: Subject) -> Live | None:
         version=row.version,
         hash=row.prompt_hash,
         pool=pools.of(own),
+        activation=(
+            pools.of_evidence(row.evidence)
+            if row.evidence and row.evidence.fingerprint == own.fingerprint
+            else Pool()
+        ),
         is_in_code=controls.live.has(registry.get(subject.feature), prompt),
     )
 

@@ -75,13 +75,12 @@ def give_up(weekly: WeeklyRun, why: str) -> bool:
         if not open_row.update(state=State.INCOMPLETE, note=why, ended_at=Now()):
             return False
         alarm = " Its first run is an alarm that nothing has confirmed." if _alarmed(weekly) else ""
-        alerts.begin(
-            INCOMPLETE,
-            weekly.feature,
+        text = (
             f"The regression run of {weekly.feature} {weekly.version} has no result. {why}{alarm}"
-            f" Repeat it: python -m evals weekly {weekly.feature}",
-            dict(_ids(weekly)),
+            f" Repeat it: python -m evals weekly {weekly.feature}"
         )
+        alerts.begin(INCOMPLETE, weekly.feature, text, dict(_ids(weekly)))
+        alerts.begin_or_renew(INCOMPLETE, weekly.feature, text)
     return True
 
 

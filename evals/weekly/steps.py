@@ -178,12 +178,10 @@ def _settle(weekly: WeeklyRun, run: Run, part: Part, base: Baseline, found: Verd
             elif is_fresh:
                 _after_confirmation(row, run, found, stored)
             else:
-                _after_first(row, run, base, found, stored)
+                _after_first(row, run, base, found)
 
 
-def _after_first(
-    row: WeeklyRun, run: Run, base: Baseline, found: Verdict, stored: dict[str, Any]
-) -> None:
+def _after_first(row: WeeklyRun, run: Run, base: Baseline, found: Verdict) -> None:
     if limits.is_alarm(found):
         row.state, row.note = State.CONFIRMING, f"An alarm: {' '.join(found.reasons)}"
         row.save(update_fields=["state", "note"])
@@ -191,7 +189,7 @@ def _after_first(
         rows.give_up(row, f"{' '.join(found.reasons)} See the run {run.pk}.")
     else:
         row.is_baseline = base.measures_anew
-        row.evidence = _record(run, stored)
+        row.evidence = _record(run, None)
         _end(row, State.PASSED, "No regression.")
         actions.end_alerts(row)
 

@@ -23,7 +23,8 @@ def of(feature: Feature, claimed: Claimed) -> Prompt | Requeue | Failed:
 
     Users get what is live. Staff and evaluations get the active version, which may be unproven.
     """
-    version = claimed.options.get("prompt_version") or _version(feature, claimed)
+    chosen = "" if claimed.is_of_user else claimed.options.get("prompt_version")
+    version = chosen or _version(feature, claimed)
     if version is None:
         return Requeue(WAIT_S, counts_as_try=False, reason=WaitReason.FEATURE_PAUSED)
     try:

@@ -288,9 +288,12 @@ def by(row: Activation) -> str:
 
 def _feature(slug: str) -> Feature:
     try:
-        return registry.get(slug)
+        feature = registry.get(slug)
     except registry.UnknownFeatureError:
         raise RefusedError(f"There is no feature {slug}.") from None
+    if feature.internal:
+        raise RefusedError(f"{slug} is internal: it has no users, so nothing is activated.")
+    return feature
 
 
 def _prompt(feature: Feature, version: str) -> LivePrompt:
@@ -317,6 +320,7 @@ def evidence_of(feature: Feature, version: str) -> Evidence:
     except SuiteError as error:
         raise RefusedError(f"The suite of {slug} cannot be read: {error}") from None
     if found := evidence.newest(subject):
+        _refuse_below_floor(feature, found)
         return found
     provider = subject.conditions.provider
     other = evidence.newest_of_prompt(slug, provider, subject.prompt_hash).first()
@@ -325,6 +329,30 @@ def evidence_of(feature: Feature, version: str) -> Evidence:
         f"{slug} {version} has no evidence with {provider}.{why}"
         f" Evaluate it: {command(slug, version)}"
     )
+
+
+def _refuse_below_floor(feature: Feature, found: Evidence) -> None:
+    """Refuse evidence below the floor in force, which may be higher than at its run."""
+    floor = controls.floors.in_force(feature, found.provider.partition(" ")[0]).least
+    rate = found.verdict.get("floor_rate")
+    if found.passed and rate is not None and rate < floor:
+        raise RefusedError(
+            f"{feature.slug} {found.version} passes {rate:.1%} of its cases, and the floor in force"
+            f" is {floor:.1%}. Improve the prompt."
+        )
+
+
+def end_expired(slug: str) -> None:
+    """Write the end of an override that has expired: a clock that goes back does not renew it."""
+    rows = Activation.objects.filter(feature=slug, provider=live.provider(), kind__in=ACTIVATING)
+    newest = rows.first()
+    if newest is None or newest.expires_at is None or newest.expires_at > database_now():
+        return
+    if newest.answers.exists():
+        return
+    row = _row(_feature(slug), LivePrompt(newest.version, newest.prompt_hash), Kind.ENDED)
+    row.reason, row.check_name, row.request = "It has expired.", "control.controls", newest
+    _insert(row)
 
 
 def command(slug: str, version: str) -> str:
@@ -356,9 +384,12 @@ def _before(feature: Feature) -> tuple[LivePrompt, Evidence] | None:
     for version in reversed(prompts.versions(feature.slug)):
         if int(version[1:]) >= int(current.version[1:]):
             continue
-        prompt = _prompt(feature, version)
-        rows = evidence.newest_of_prompt(feature.slug, live.provider(), prompt.hash)
-        if proof := rows.filter(passed=True).first():
+        try:
+            prompt = _prompt(feature, version)
+        except RefusedError:  # its file cannot be read
+            continue
+        proof = evidence.newest_of_prompt(feature.slug, live.provider(), prompt.hash).first()
+        if proof is not None and proof.passed:
             found.append((prompt, proof))
     kept = [each for each in found if not _was_rolled_back(feature.slug, each[0].hash)]
     return next(iter(kept or found), None)

@@ -33,6 +33,7 @@ def settle_all() -> list[str]:
         feature = registry.find(control.feature)
         if feature is None or feature.internal:
             continue
+        activations.end_expired(control.feature)
         if control.known_stage not in controls.opening.STAFF_ONLY:
             activations.settle(feature)
             _follow(control.feature)

@@ -64,7 +64,7 @@ def ran(
     baseline: str | None = None,
     before: Answers | None = None,
     state: str = Run.State.ENDED,
-    repeats: int = 3,
+    model: str = "claude-haiku-5-5",
 ) -> Run:
     """A run with these outcomes, which made no call."""
     run = plan.start(
@@ -72,7 +72,7 @@ def ran(
             feature=FEATURE,
             candidate=candidate,
             baseline=baseline,
-            repeats=repeats,
+            repeats=3,
             cap_micro=10**9,
             suite=suite(),
         ),
@@ -86,7 +86,7 @@ def ran(
             passed=Case(When(pk__in=passed, then=Value(True)), default=Value(False)),
             score=Case(When(pk__in=passed, then=Value(1.0)), default=Value(0.0)),
             repaired=False,
-            model="claude-haiku-5-5",
+            model=model,
         )
     verdict = {"decision": "pass"} if state == Run.State.ENDED else None
     Run.objects.filter(pk=run.pk).update(state=state, verdict=verdict, ended_at=timezone.now())
@@ -170,6 +170,33 @@ def test_outcomes_that_were_edited_after_the_evidence_do_not_count() -> None:
     row = recorded(ran("v2", share(0.9), baseline="v1", before=share(0.9)))
     assert row.verdict["candidate"]["rate"] == pytest.approx(0.75)
     assert not row.passed
+
+
+def test_a_regression_of_the_live_prompt_is_not_repaired_by_running_it_again() -> None:
+    """It is compared with the evidence with which it became live, and never by the floor alone."""
+    made_live("v1", 0.9)
+    assert not recorded(ran("v1", share(0.7))).passed
+    again = recorded(ran("v1", share(0.85)))
+    assert not again.passed
+    assert again.verdict["baseline"]["rate"] == pytest.approx(0.9)
+
+
+def test_outcomes_of_other_models_are_no_comparison() -> None:
+    made_live("v1", 0.9)
+    ran("v1", share(0.9))
+    row = recorded(ran("v2", share(0.9), model="claude-opus-5-5"))
+    assert not row.passed
+    assert any("Other models answered the candidate" in each for each in row.verdict["reasons"])
+
+
+def test_evidence_below_a_floor_that_was_raised_since_does_not_count(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert recorded(ran("v1", share(0.3))).passed
+    higher = controls.floors.InForce(0.8)
+    monkeypatch.setattr(controls.floors, "in_force", lambda *_: higher)
+    with pytest.raises(RefusedError, match="the floor in force"):
+        activations.activate(SLUG, "v1", reason="r", check_name="test")
 
 
 def test_a_run_of_other_cases_than_those_of_the_suite_is_no_evidence(

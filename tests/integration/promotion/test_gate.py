@@ -337,6 +337,27 @@ def test_a_roll_back_ends_an_override_also_of_an_older_version(ada: User, sam: U
     assert live() == "v3"
 
 
+def test_a_clock_that_jumps_back_changes_no_order(ada: User, sam: User) -> None:
+    """Neither of evidence, nor of what is live."""
+    proof.open_to_users(SLUG)
+    ahead = proven("v2", created_at=timezone.now() + timedelta(days=2))
+    later = proven("v2", passed=False, verdict={"decision": "regression"})
+    later.refresh_from_db()
+    assert later.created_at > Evidence.objects.get(pk=ahead.pk).created_at
+    row = _overridden("v1", 1, ada, sam)
+    _expire(row)
+    gate_check.check()
+    _expire(row, "now() + interval '1 hour'")
+    assert live() == "v3", "it is over for good"
+
+
+def test_no_more_users_get_a_prompt_that_an_override_made_live(ada: User, sam: User) -> None:
+    proof.open_to_users(SLUG, stage=Stage.PERCENT, percent=5)
+    _overridden("v2", 1, ada, sam)
+    with pytest.raises(ValidationError, match="An override is live"):
+        controls.change(SLUG, {"percent": 6}, reason="r", check_name="test")
+
+
 def _overridden(version: str, hours: int, ada: User, sam: User) -> Activation:
     request = activations.request_override(
         SLUG, version, hours=hours, reason="Leak", user_id=ada.pk
@@ -372,14 +393,13 @@ def test_a_control_follows_after_a_change_of_the_provider(settings: Any) -> None
     assert FeatureControl.objects.get(feature=SLUG).prompt_version == live() == "v3"
 
 
-def _expire(row: Activation) -> None:
+def _expire(row: Activation, at: str = "now() - interval '1 second'") -> None:
     """Let the hours pass. The trigger refuses such a change."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("SET LOCAL session_replication_role = 'replica'")
         cursor.execute(
-            "UPDATE aifeature_activation SET expires_at = now() - interval '1 second'"
-            " WHERE id = %s",
+            f"UPDATE aifeature_activation SET expires_at = {at} WHERE id = %s",  # noqa: S608
             [row.pk],
         )
         cursor.execute("SET LOCAL session_replication_role = 'origin'")

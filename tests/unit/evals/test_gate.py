@@ -30,6 +30,7 @@ PART = Part(
     total=1,
     unscored=0,
     answered_by=("claude",),
+    first_answers={"claude": 3},
 )
 WITH_SUITE = [slug for slug, feature in registry.all_features().items() if feature.suite]
 
