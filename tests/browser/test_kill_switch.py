@@ -11,6 +11,7 @@ from django.db import connection
 from playwright.sync_api import Page, expect
 
 from aifeature.models import FeatureControl, Status
+from tests import proof
 from tests.browser import scenes
 from tests.browser.pages import ADMIN, press, sign_in
 from tests.browser.screenshots import DISPLAYS
@@ -92,7 +93,7 @@ def test_cancel_is_chosen_in_the_dialog(open_page: OpenPage, sam: User) -> None:
 def test_a_refused_stop_shows_why_and_keeps_the_input(
     open_page: OpenPage, sam: User, no_barriers: Axe
 ) -> None:
-    FeatureControl.objects.filter(feature="summarize").update(prompt_version="v9")
+    proof.activated_elsewhere("summarize", "v9")
     page = open_page(sam, **DISPLAYS["phone"])
     page.goto(FEATURE)
     press(page, "stop")

@@ -9,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from aifeature import prompts, registry
+from aifeature.services import controls
 from aifeature.spec import Feature
 from tests import made_models
 
@@ -26,6 +27,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
         monkeypatch.setattr(registry, "all_features", lambda: MappingProxyType({made.slug: made}))
         monkeypatch.setattr(prompts, "get", lambda _slug, _version: prompt)
         monkeypatch.setattr(prompts, "versions", lambda _slug: ("v1",))
+        monkeypatch.setattr(controls.live, "has", lambda *_: True)  # it replaces what is live
         return made
 
     return put

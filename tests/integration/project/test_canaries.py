@@ -82,7 +82,7 @@ def test_a_database_error_has_a_code(
 
 
 @every_kind
-@pytest.mark.usefixtures("committed")
+@pytest.mark.usefixtures("committed", "live_prompt")
 def test_a_crash_in_the_middle_of_a_job_quotes_neither_input_nor_answer(
     make_job: MakeJob,
     sandbox: SandboxServer,
