@@ -47,6 +47,7 @@ def row(slug: str, *, prompt_hash: str = "", **conditions: Any) -> dict[str, Any
             "total": 3,
             "unscored": 0,
             "answered_by": [],
+            "first_answers": {},
             "cases": {
                 case.id: {
                     "hash": plan.case_hash(case),
