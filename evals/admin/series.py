@@ -48,11 +48,12 @@ CLASSES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One run in the chart. Without a rate it is a cross on the axis."""
+    """One run in the chart. One that ended without a rate is a cross on the axis."""
 
     x: float
     y: float
     has_rate: bool
+    is_cross: bool
     high: float
     low: float
     colour: str
@@ -160,6 +161,7 @@ def _point(run: WeeklyRun, x: float, scale: _Scale, *, dated: bool) -> Point:
         x=round(x, 1),
         y=round(scale.y(figures["rate"]), 1) if figures else bottom,
         has_rate=figures is not None,
+        is_cross=figures is None and not run.is_under_way,
         high=round(scale.y(interval["high"]), 1) if figures else bottom,
         low=round(scale.y(interval["low"]), 1) if figures else bottom,
         colour=CLASSES.get(run.state, "grey"),

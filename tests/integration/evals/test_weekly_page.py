@@ -40,8 +40,9 @@ def test_a_higher_rate_is_higher_in_the_chart_and_all_is_within_it() -> None:
     assert [p.colour for p in points[-2:]] == ["good", "bad"]
 
 
-def test_a_first_run_under_way_has_a_chart() -> None:
+def test_a_first_run_under_way_has_a_chart_without_a_cross() -> None:
     run = WeeklyRun.objects.create(feature="triage", version="v1")
     found = series.of("Triage", [run])
     assert (found.line, found.points[0].has_rate) == ("", False)
+    assert not found.points[0].is_cross, "a cross means that it ended without a result"
     assert found.summary.endswith("v1: Under way.")
