@@ -357,7 +357,7 @@ def weekly_runs() -> list[WeeklyRun]:
         passed: "No regression.",
         unconfirmed: "A fresh run did not confirm the alarm.",
         none: "The budget of evaluations for the day is used up. Resume it tomorrow.",
-        confirmed: "summarize v3 fails in two runs: 78.0% and 77.2% pass, and 95.0% of its baseline"
+        confirmed: "summarize v3 fails in two runs: 78.0% and 77.2% pass, and 95.0% in its baseline"
         " (p < 0.0001, p < 0.0001). It was rolled back to v2.",
     }
     monday = timezone.now() - timedelta(weeks=len(rates))

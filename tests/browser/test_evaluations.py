@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from tests.browser.conftest import Axe, OpenPage
 
 
+def test_long_outcomes_of_regression_runs_are_whole_on_a_phone(
+    open_page: OpenPage, sam: User
+) -> None:
+    scenes.weekly_runs()
+    page = open_page(sam, **DISPLAYS["phone"])
+    page.goto(f"{scenes.SERIES}?state=confirmed")
+    cell = page.locator("td.field-outcome").first
+    expect(cell).to_contain_text("It was rolled back to v2.")
+    assert cell.evaluate("e => e.scrollHeight <= e.clientHeight && e.scrollWidth <= e.clientWidth")
+    assert_fits(page)
+
+
 @pytest.mark.parametrize("display", ["dark", "phone"])
 def test_a_page_follows_its_run_to_its_report(
     open_page: OpenPage, sam: User, no_barriers: Axe, display: str
