@@ -77,7 +77,7 @@ def _notes(feature: Feature) -> Iterator[str]:
     if live is None and (price := _price(feature)):
         yield f"{slug}: staff only until `make evals-live` has run (about {price})"
     elif problem := why_not(feature):
-        who = f"{live} for users" if live else "staff only"
+        who = f"users get {live}, not {feature.prompt_version}" if live else "staff only"
         yield f"{slug}: {who}. {problem}"
 
 

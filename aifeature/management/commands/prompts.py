@@ -72,7 +72,7 @@ class Command(BaseCommand):
         for text in standing.notices(feature):
             self.stdout.write(f"  {text}")
         if row := now.request:
-            who = f"{activations.by(row)} requests {row.version} for {row.hours} hours"
+            who = f"{activations.by(row)} requests {row.version} for {activations.hours_of(row)}"
             self.stdout.write(f"  {who}: {row.reason} Approve it: {_approval(row.feature)}")
         for version in now.versions:
             mark = " (live)" if version.is_live else ""
@@ -98,7 +98,7 @@ def _rollback(now: Standing, options: dict[str, Any]) -> str:
 
 def _override(now: Standing, options: dict[str, Any]) -> str:
     slug, version, hours = now.feature.slug, options["version"], options["hours"]
-    confirm(f"Request {slug} {version} without evidence for {hours} hours?", **options)
+    confirm(f"Request {slug} {version} without evidence for {hours} h?", **options)
     activations.request_override(slug, version, hours=hours, **_by(options))
     return f"Requested. Another person approves it within 24 hours: {_approval(slug)}"
 
@@ -108,8 +108,8 @@ def _approve(now: Standing, options: dict[str, Any]) -> str:
     if row is None:
         raise RefusedError(f"No request of an override of {slug} waits.")
     confirm(
-        f"{activations.by(row)} requested {slug} {row.version} for {row.hours} hours: {row.reason}"
-        f" {_replaces(now)} Make it live without evidence?",
+        f"{activations.by(row)} requested {slug} {row.version} for {activations.hours_of(row)}:"
+        f" {row.reason} {_replaces(now)} Make it live without evidence?",
         **options,
     )
     return activations.in_words(activations.approve_override(row.pk, **_by(options)))

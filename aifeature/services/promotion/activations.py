@@ -172,6 +172,11 @@ def in_words(override: Activation) -> str:
     )
 
 
+def hours_of(request: Activation) -> str:
+    """Return how long a requested override lasts, such as `1 hour`."""
+    return "1 hour" if request.hours == 1 else f"{request.hours} hours"
+
+
 def open_override(slug: str) -> Activation | None:
     """Return the override that is live, if any."""
     row = live_row(slug)

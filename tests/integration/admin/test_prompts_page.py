@@ -175,9 +175,9 @@ def test_an_override_needs_a_second_person_and_is_shown_on_every_page(
 ) -> None:
     open_with_history()
     assert "hours" in press(page, "override", version="v2", hours="169").context["form"].errors
-    press(page, "override", version="v2", hours="2", reason="A leak.")
+    press(page, "override", version="v2", hours="1", reason="A leak.")
     for each in (PAGE, DETAIL):
-        assert "boss requested v2 without evidence for 2 hours" in page.get(each).text
+        assert "boss requested v2 without evidence for 1 hour, at" in page.get(each).text
     assert "A second person approves an override." in press(page, "approve").text
     other = staff("view_featurecontrol", "override_prompt")
     assert "Approve override to v2" in other.get(PAGE).text

@@ -91,8 +91,8 @@ def test_an_override_is_requested_approved_and_ended() -> None:
     proof.activate(SLUG, "v1")
     with pytest.raises(CommandError, match="No request"):
         run("approve", SLUG)
-    assert "Another person approves it" in run("override", SLUG, "v2", "--hours", "3")
-    assert "eve requests v2 for 3 hours: Because." in run("status", SLUG)
+    assert "Another person approves it" in run("override", SLUG, "v2", "--hours", "1")
+    assert "eve requests v2 for 1 hour: Because." in run("status", SLUG)
     with pytest.raises(CommandError, match="A second person approves"):
         run("approve", SLUG)
     assert "summarize v2 is live without evidence until" in run("approve", SLUG, user="sam")
