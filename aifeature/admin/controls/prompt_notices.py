@@ -27,7 +27,8 @@ def of_request(row: Activation | None) -> list[dict[str, Any]]:
         return []
     text = (
         f"{activations.by(row)} requested {row.version} without evidence for"
-        f" {activations.hours_of(row)}, at {utc(row.at)}: {row.reason.rstrip('. ')}. Another person approves it within 24 hours."
+        f" {activations.hours_of(row)}, at {utc(row.at)}: {row.reason.rstrip('. ')}."
+        " Another person approves it within 24 hours."
     )
     return [_notice(row.feature, "An override waits for approval", text)]
 
