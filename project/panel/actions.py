@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.contrib.auth import get_user_model
 from django.utils import timezone
 
-from aifeature import money, registry
+from aifeature import money, prompts, registry
 from aifeature.services import controls, jobs
 from aifeature.services.controls import rates
 from aifeature.services.jobs.refusals import Refusal
@@ -113,12 +113,21 @@ def _spend(visitor: User) -> str:
 def _repair(visitor: User) -> str:
     provider.set_faults()
     for slug, feature in registry.offered().items():
-        if controls.live_version(feature) != feature.prompt_version:
-            with suppress(RefusedError):  # it has no evidence, and stays for staff only
-                version = feature.prompt_version
-                activations.activate(slug, version, reason=REASON, user_id=visitor.pk)
+        _activate_newest(feature, visitor)
         controls.change(slug, {"daily_budget_usd": None}, reason=REASON, user_id=visitor.pk)
-    return "The provider answers again; proven prompts and all budgets are those of the code."
+    return "The provider answers again. The newest proven prompts are live. Budgets are the code's."
+
+
+def _activate_newest(feature: Feature, visitor: User) -> None:
+    """Activate the code's version, or the newest one before it that evidence permits."""
+    slug, live = feature.slug, controls.live_version(feature)
+    known = prompts.versions(slug)
+    for version in reversed(known[: known.index(feature.prompt_version) + 1]):
+        if version == live:
+            return
+        with suppress(RefusedError):
+            activations.activate(slug, version, reason=REASON, user_id=visitor.pk)
+            return
 
 
 ACTIONS: Final = (

@@ -117,6 +117,15 @@ def test_a_worse_prompt_and_a_used_up_budget_are_repaired(staff: Client) -> None
     press(staff, "repair")
     assert controls.live_version(feature) == feature.prompt_version
     assert controls.caps(feature).feature == 100_000_000
+    of_v2 = {
+        **proof.of_today(feature.slug, "v2"),
+        "live_hash": prompts.get(feature.slug, "v1").hash,
+    }
+    proof.evidence(feature.slug, "v2", **of_v2)
+    proof.evidence(feature.slug, **proof.of_today(feature.slug), passed=False)
+    press(staff, "worsen")
+    press(staff, "repair")
+    assert controls.live_version(feature) == "v2", "v3 became worse, and v1 is older"
     changes = ControlChange.objects.filter(reason=actions.REASON)
     assert {change.user.get_username() for change in changes if change.user} == {"sam"}
 
