@@ -27,8 +27,10 @@ NOTIFY: Final = "notify"
 def after_regression(row: WeeklyRun) -> str:
     """Do what the feature chose, and alert on-call. Return what happened, in sentences."""
     figures = figures_of(row)
+    why = " ".join((row.confirmation_verdict or {}).get("reasons", ()))
     found = (
         f"{row.feature} {row.version} is worse than at its activation, in two runs: {_rates(row)}."
+        f" The fresh run: {why}"
     )
     done = _act(row, found, figures)
     text = f"{found} {done}"
@@ -96,12 +98,12 @@ def _minus(points: float | None) -> float | None:
 
 
 def _rates(row: WeeklyRun) -> str:
-    """Return what both runs measured, such as `60.0% and 61.2% pass, and 80.0% of the baseline`."""
+    """Return what both runs measured, such as `60.0% and 61.2% pass, and 80.0% in its baseline`."""
     verdicts = [row.verdict or {}, row.confirmation_verdict or {}]
     rates = " and ".join(f"{v['candidate']['rate']:.1%}" for v in verdicts if v.get("candidate"))
     before, floor = verdicts[0].get("baseline"), verdicts[0].get("floor")
     against = (
-        f"{before['rate']:.1%} of its baseline" if before else f"its floor is {floor or 0:.1%}"
+        f"{before['rate']:.1%} in its baseline" if before else f"its floor is {floor or 0:.1%}"
     )
     ps = ", ".join(p_value(v["p"]) for v in verdicts if v.get("p") is not None)
     return f"{rates} pass, and {against}" + (f" ({ps})" if ps else "")
