@@ -184,7 +184,7 @@ def test_a_drop_of_ten_points_in_both_runs_is_confirmed() -> None:
 def test_a_confirmed_regression_is_an_alert_with_its_figures(live: Evidence) -> None:
     weekly = confirmed()
     found = alert(rows.REGRESSION)
-    assert "70.0% and 70.0% pass, and 90.0% of its baseline (p < 0.0001" in found.summary
+    assert "70.0% and 70.0% pass, and 90.0% in its baseline (p < 0.0001" in found.summary
     assert found.figures == weekly_figures(weekly, live)
     assert controls.live_version(FEATURE) == "v3"
     answered(begun(), 90)
