@@ -1,13 +1,14 @@
 """The command `python -m evals gate`: the features of a change, against what its base has.
 
-The base has recorded evidence. A feature is unchanged if that has a passing row with the same
-prompt, suite, scorers and judge. The provider does not matter: with a real key the same comparison
-decides.
+The base has recorded evidence. Its newest passing row of the version that its code names is what it
+has. A feature is unchanged if that row has the same prompt, suite, scorers and judge: an older
+version is a change, too. The provider does not matter: with a real key the same comparison decides.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,6 +34,7 @@ DECLARED: Final = "schema or route"
 """The recorded hash does not show which of the two."""
 
 EVERYTHING: Final = "everything"
+_VERSION: Final = re.compile(r"""^\s*prompt_version=["'](\w+)["'],?$""", re.MULTILINE)
 _ALONE: Final = "Its floor alone decides, since"
 
 NOTHING: Final = "No feature has changed against the base, so nothing is evaluated."
@@ -56,7 +58,7 @@ class Check:
     baseline: str | None = None
     """The version that is called too; None: the candidate alone is."""
     row: Recorded | None = None
-    """The newest passing evidence of the base."""
+    """The newest passing evidence of the version that the base names."""
     recorded: Pool = field(default_factory=Pool)
     """The recorded outcomes that the candidate is compared with."""
 
@@ -91,8 +93,7 @@ def check(feature: Feature, base: Base) -> Check:
     if not rows:
         how = f"{_ALONE} the base has no passing evidence of it."
         return Check(feature, subject, (EVERYTHING,), how)
-    same = next((row for row in rows if _is_same(subject, row)), None)
-    row = same or rows[0]
+    row = _of_base(feature, rows, base)
     changed = (*_prompt_parts(feature, subject, row, base), *_conditions(subject, row))
     if row.prompt_hash == subject.prompt_hash:
         how = f"{_ALONE} {row.version} of the base is this prompt."
@@ -107,8 +108,13 @@ def check(feature: Feature, base: Base) -> Check:
     return Check(feature, subject, changed, how, row=row, recorded=base.pool(row))
 
 
-def _is_same(subject: Subject, row: Recorded) -> bool:
-    return row.prompt_hash == subject.prompt_hash and not any(_conditions(subject, row))
+def _of_base(feature: Feature, rows: Sequence[Recorded], base: Base) -> Recorded:
+    """Return the newest row of the version that the base's code names, or of any version.
+
+    The file has rows of all versions, also of drafts that are newer than the code's version.
+    """
+    named = _VERSION.findall(base.text(f"{FEATURES}/{feature.slug}/feature.py") or "")
+    return next((row for row in rows if [row.version] == named), rows[0])
 
 
 def _conditions(subject: Subject, row: Recorded) -> Iterator[str]:

@@ -128,12 +128,33 @@ def test_each_part_that_changed_is_named(
     assert f"changed: {', '.join(changed)}. " in found.sentence
 
 
-def test_a_feature_is_unchanged_with_any_provider_and_after_other_evidence() -> None:
-    before = row(**conditions(provider="anthropic"))
-    later = row(prompt_hash="0", measured_at=datetime(2026, 11, 3, tzinfo=UTC))
-    found = gate.check(registry.get("triage"), a_base(before, later))
+LATER = datetime(2026, 11, 3, tzinfo=UTC)
+
+
+def test_a_feature_is_unchanged_with_any_provider() -> None:
+    older = row(prompt_hash="0")
+    newer = row(measured_at=LATER, **conditions(provider="anthropic"))
+    found = gate.check(registry.get("triage"), a_base(newer, older))
     assert found.changed == ()
     assert (found.baseline, found.recorded.is_empty) == (None, True), "never against itself"
+
+
+@pytest.mark.parametrize("text", [same_text, lambda _: None])
+def test_an_older_version_is_compared_with_the_newest_one_of_the_base(
+    text: Callable[[str], str | None],
+) -> None:
+    """The base has passing evidence of the older version, too."""
+    rows = row("summarize", "v1"), row("summarize", "v3", measured_at=LATER)
+    back = registry.get("summarize").model_copy(update={"prompt_version": "v1"})
+    found = gate.check(back, a_base(*rows, text=text))
+    assert found.changed == ("prompt",)
+    assert found.compared_with == "v3"
+
+
+def test_a_draft_with_evidence_is_not_what_the_base_serves() -> None:
+    draft = row("summarize", "v2", measured_at=LATER)
+    known = a_base(row("summarize", "v3"), draft)
+    assert gate.check(registry.get("summarize"), known).changed == ()
 
 
 def test_a_version_that_this_code_has_is_called_again() -> None:
