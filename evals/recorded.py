@@ -63,7 +63,7 @@ def read(file: Path = FILE) -> Recorded:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise RecordedError(f"{file} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordedError(f"{file} is no JSON: {error}.") from None
     match content:
         case {"evidence": [*rows], "sandbox": str(hash_)} if _are_objects(rows):
@@ -112,6 +112,8 @@ def problems(found: Recorded) -> list[str]:
 
     Each offered feature with a suite and a released prompt needs evidence of its code's version.
     """
+    if found.sandbox is None:
+        return [f"The recorded evidence does not have the hash of its sandbox. {AGAIN}"]
     if found.problem:
         return [found.problem]
     edited = [f"{name(row)}: {why} {AGAIN}" for row in found.rows if (why := _edited(row))]

@@ -94,8 +94,11 @@ def follow() -> None:
 
 
 def exported() -> Recorded:
-    """Return all evidence for this provider, oldest first."""
-    rows = Evidence.objects.filter(provider=controls.live.provider())
+    """Return all evidence for this provider, oldest first.
+
+    Recorded evidence is left out: it counts only in the file with the hash of its sandbox.
+    """
+    rows = Evidence.objects.filter(provider=controls.live.provider(), fresh_until__isnull=False)
     return Recorded(evidence.dump(rows.order_by("created_at", "id")))
 
 

@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Final
 
 from django.contrib.auth import get_user_model
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from aifeature import registry, suites
 from aifeature.models import EVALUATIONS_ACCOUNT, Evidence
 from aifeature.services import controls
 from aifeature.services.promotion import RefusedError, activations, evidence, local_stack, standing
 from aifeature.spec import Feature
-from evals import recorded
+from evals import loading, recorded
 from evals.harness import costs, plan
-from evals.recorded import RecordedError
+from evals.recorded import Recorded, RecordedError
 from project.stack.local_dir import LIVE_EVIDENCE
+
+UNSTORABLE: Final = (*evidence.UNREADABLE, IntegrityError, DataError, ValueError)
+"""The errors of a row that the database, or a field of its table, refuses."""
 
 DOMAIN: Final = "@demo.invalid"
 """End of the e-mail address of a demo user."""
@@ -61,12 +66,24 @@ def load(file: Path) -> int:
     found = recorded.read(file)
     if found.problem:
         raise RecordedError(found.problem)
+    with transaction.atomic():
+        return sum(_load_row(file, found, at) for at in range(len(found.rows)))
+
+
+def _load_row(file: Path, found: Recorded, at: int) -> int:
+    """Store a row of a file, unless it is known. Return the number of new rows."""
     is_recorded = found.sandbox is not None
     origin = Evidence.Origin.RECORDED if is_recorded else Evidence.Origin.LOADED
+    row = found.rows[at]
     try:
-        return evidence.load(found.rows, origin=origin)
-    except evidence.UNREADABLE as error:
-        raise RecordedError(f"{file} was edited or is damaged: {error}") from None
+        checked = loading.checked(row, is_recorded=is_recorded, now=timezone.now())
+        return evidence.load([checked], origin=origin)
+    except (loading.RowError, *UNSTORABLE) as error:
+        name = f"row {at + 1} ({row.get('feature')} {row.get('version')})"
+        why = " ".join(str(error).split())
+        raise RecordedError(
+            f"{file} was edited or is damaged, and nothing of it is loaded: {name}: {why}"
+        ) from None
 
 
 def _notes(feature: Feature) -> Iterator[str]:

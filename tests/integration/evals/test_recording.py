@@ -73,6 +73,7 @@ def test_versions_are_compared_with_the_one_before_that_passed(
     same = {(row["account"], row["fresh_until"], row["origin"]) for row in found.rows}
     assert same == {("", None, "recorded")}, "nothing of this machine"
     assert found.sandbox == recorded.sandbox_hash()
+    assert recording.exported().rows == [], "it is bound to the file with that hash"
     with pytest.raises(RecordedError, match="has evidence already"):
         record(rounds, failing)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from tests import proof
 
 SUMMARIZE = registry.get("summarize")
 SLUG = "summarize"
+CASE = {"hash": "0", "group": "a", "must": False, "tags": [], "scored": [[True, 1, None]]} | {
+    "fresh": []
+}
 
 pytestmark = pytest.mark.django_db
 
@@ -45,7 +48,14 @@ def row(version: str = SUMMARIZE.prompt_version, **values: Any) -> dict[str, Any
         "live_hash": "",
         "passed": True,
         "verdict": {"decision": "pass"},
-        "outcomes": {},
+        "outcomes": {
+            "run": "1a2b",
+            "at": proof.MEASURED_AT.isoformat(),
+            "total": 1,
+            "unscored": 0,
+            "answered_by": [],
+            "cases": {"a": CASE},
+        },
         "runs": [],
         "answered_by": [],
         "account": "",
@@ -54,6 +64,12 @@ def row(version: str = SUMMARIZE.prompt_version, **values: Any) -> dict[str, Any
         "fresh_until": None,
     }
     return {**stored, **values}
+
+
+def aged(at: datetime, *, days: int = 30) -> dict[str, Any]:
+    """Return the values of a row that was measured then."""
+    until = at + timedelta(days=days)
+    return {"measured_at": at.isoformat(), "fresh_until": until.isoformat()}
 
 
 def stages() -> dict[str, Stage]:
@@ -176,8 +192,7 @@ def test_with_a_real_key_the_price_of_evidence_is_named(
     assert start == "summarize: staff only until `make evals-live` has run (about "
     assert 0.1 < float(price.rstrip(")")) < 100
 
-    until = timezone.now() + timedelta(days=1)
-    live = Recorded([row(fresh_until=until.isoformat())])
+    live = Recorded([row(**aged(timezone.now()))])
     (tmp_path / "live.json").write_text(recorded.text(live))
     assert not [each for each in local_features.update() if each.startswith("summarize: ")]
     assert stages()[SLUG] == Stage.EVERYONE
@@ -192,12 +207,14 @@ def test_a_file_is_loaded_once_and_what_it_permits_is_printed(
     file: Path, ada: User, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In production a person activates it: `ada` is a real user."""
-    file.write_text(recorded.text(Recorded([row()])))
+    file.write_text(recorded.text(Recorded([row(**aged(timezone.now(), days=900))])))
     shown = loaded(file, capsys)
     assert "New rows of evidence: 1." in shown
     assert "summarize v3 may be activated: manage.py prompts activate summarize v3" in shown
     assert "triage: staff only, as before. triage v1 has no evidence" in shown
-    assert Evidence.objects.get().origin == Evidence.Origin.LOADED
+    stored = Evidence.objects.get()
+    assert stored.origin == Evidence.Origin.LOADED
+    assert stored.fresh_until == stored.measured_at + timedelta(days=30), "as if made here"
     assert "New rows of evidence: 0." in loaded(file, capsys)
     ada.delete()
     assert "summarize v3 is live now." in loaded(file, capsys)
@@ -215,12 +232,51 @@ def test_an_older_measurement_does_not_replace_a_newer_one(
 
 
 @pytest.mark.parametrize(
-    "edit",
-    [{"prompt_hash": "0" * 64}, {"provider": "anthropic"}, {"passed": False}, {"measured_at": ""}],
+    ("edit", "why"),
+    [
+        ({"prompt_hash": "0" * 64}, "fingerprint"),
+        ({"passed": False}, "contradicts its own verdict"),
+        ({"measured_at": ""}, "measured_at is malformed"),
+        (aged(datetime(2999, 1, 1, tzinfo=UTC)), "in the future"),
+        ({"outcomes": {}}, "outcomes.run is malformed"),
+        ({"runs": "abc"}, "runs is malformed"),
+        ({"answered_by": [1, None]}, "answered_by.0 is malformed"),
+        ({"verdict": {"decision": "pass", "candidate": {}}}, "candidate.rate is malformed"),
+        ({"verdict": {"decision": "pass", "x": float("nan")}}, "json"),
+        ({"account": "\0"}, "NUL"),
+        ({"version": "v" * 99}, "at most 16"),
+        ({"id": "1"}, "UUID"),
+        ({"further": 1}, "no field 'further'"),
+    ],
 )
-def test_a_file_with_an_edited_row_is_refused_whole(file: Path, edit: dict[str, Any]) -> None:
-    file.write_text(recorded.text(Recorded([row("v1"), row(**edit)])))
-    with pytest.raises(CommandError, match="edited or is damaged"):
+def test_a_file_with_an_edited_row_is_refused_whole(
+    file: Path, edit: dict[str, Any], why: str
+) -> None:
+    file.write_text(
+        recorded.text(Recorded([row("v1"), {**row(), **edit}], recorded.sandbox_hash()))
+    )
+    with pytest.raises(CommandError, match="edited or is damaged") as refused:
+        call_command("load_evidence", str(file))
+    assert f"{file} " in str(refused.value)
+    assert "row 2 (summarize v" in str(refused.value)
+    assert why in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert not Evidence.objects.exists()
+
+
+def test_only_the_sandbox_has_evidence_without_an_age_and_only_with_its_hash(file: Path) -> None:
+    file.write_text(recorded.text(Recorded([row()])))
+    with pytest.raises(CommandError, match="no hash of the sandbox"):
+        call_command("load_evidence", str(file))
+    subject = subjects.of(SUMMARIZE, "v3")
+    other = replace(subject, conditions=replace(subject.conditions, provider="anthropic"))
+    values: dict[str, Any] = {
+        "provider": "anthropic",
+        "conditions": subjects.as_json(other.conditions),
+        "fingerprint": other.fingerprint,
+    }
+    file.write_text(recorded.text(Recorded([row(**values)], recorded.sandbox_hash())))
+    with pytest.raises(CommandError, match="Evidence of anthropic ages"):
         call_command("load_evidence", str(file))
     assert not Evidence.objects.exists()
 

@@ -128,6 +128,8 @@ def test_another_sandbox_voids_all_of_it(rows: dict[str, dict[str, Any]], tmp_pa
     found = Recorded([*rows.values()], before)
     assert "The code of the sandbox has changed" in found.problem
     assert recording.check(found) == [found.problem]
+    (without,) = recording.check(Recorded([*rows.values()]))
+    assert "does not have the hash of its sandbox" in without
 
 
 def _another_prompt(row: dict[str, Any]) -> None:
@@ -191,7 +193,9 @@ def test_a_file_is_read_as_it_was_written_with_a_line_for_each_case(
     assert sum('"scored"' in line for line in file.read_text().splitlines()) == cases
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"evidence": [1]}', '{"rows": []}'])
+@pytest.mark.parametrize(
+    "content", [None, "{", "[]", "[" * 10_000, '{"evidence": [1]}', '{"rows": []}']
+)
 def test_an_unreadable_file_is_one_sentence(
     content: str | None,
     tmp_path: Path,
