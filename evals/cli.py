@@ -48,7 +48,10 @@ def _parser() -> argparse.ArgumentParser:
 
     run = command("run", running.run, "Evaluate prompts on their suites.")
     run.add_argument("features", nargs="*", metavar="FEATURE", help="Default: all with a suite.")
-    run.add_argument("--against", help="Version to compare with. Default: the active one.")
+    run.add_argument(
+        "--against",
+        help="Version to compare with. Default: the one live for users, or the active one.",
+    )
     run.add_argument("--resume", metavar="RUN", help="Continue a run that has not ended.")
     _of_calls(run)
 

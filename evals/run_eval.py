@@ -1,7 +1,8 @@
 """The short way to evaluate: `python evals/run_eval.py [--feature FEATURE] [FILE]`.
 
-FILE is a list of `{"input": "a text", "expected_keyword": "a word"}`. The active prompt of the
-feature answers each input, and the last line is the share of answers that hold their keyword.
+FILE is a list of `{"input": "a text", "expected_keyword": "a word"}`. The prompt that is live for
+users answers each input, or the active one without it. The last line is the share of answers that
+hold their keyword.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ def main(arguments: list[str]) -> int:
 
 def _run(slug: str, file: Path) -> int:
     from aifeature import registry  # noqa: PLC0415
-    from aifeature.services import controls  # noqa: PLC0415
     from evals import cli  # noqa: PLC0415
+    from evals.commands import named  # noqa: PLC0415
 
     command = ["run", slug, "--suite", str(file), "--repeats", "1"]
     if slug in registry.all_features():
-        command += ["--prompt", controls.prompt_version(registry.get(slug))]
+        command += ["--prompt", named.baseline(registry.get(slug))]
     return cli.main(command)
 
 

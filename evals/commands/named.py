@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from aifeature import registry, suites
+from aifeature.services import controls
 from aifeature.spec import Feature
 from evals import suite_checks
 from evals.models import Run
@@ -47,6 +48,14 @@ def feature(slug: str) -> Feature:
 def with_suite() -> list[str]:
     """Return the slugs of all features with a suite."""
     return [slug for slug, feature in registry.all_features().items() if feature.suite]
+
+
+def baseline(of: Feature) -> str:
+    """Return the version that a candidate is compared with: the one that is live for users.
+
+    Without one, it is the active one. In a trial with staff that is the candidate itself.
+    """
+    return controls.live_version(of) or controls.prompt_version(of)
 
 
 def suite(of: Feature, *, path: Path | None = None) -> suites.Suite:

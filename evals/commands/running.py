@@ -29,8 +29,8 @@ def run(options: argparse.Namespace) -> int:
     for slug in slugs:
         feature = named.feature(slug)
         candidate = options.prompt or prompts.versions(slug)[-1]
-        active = controls.prompt_version(feature)
-        against = options.against or (active if active != candidate else None)
+        usual = named.baseline(feature)
+        against = options.against or (usual if usual != candidate else None)
         wanted.append(starting.choose(feature, candidate, against, options))
     return driving.drive_runs(starting.start(wanted, options))
 

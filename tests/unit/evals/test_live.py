@@ -115,6 +115,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[plan.Wanted]:
         raise plan.PlanError(f"stop here, reuse {reuse}")
 
     monkeypatch.setattr(ready, "missing", lambda: "")
+    monkeypatch.setattr(controls, "live_version", lambda _: None)
     monkeypatch.setattr(controls, "prompt_version", lambda _: "v1")
     monkeypatch.setattr(
         plan,
@@ -144,6 +145,16 @@ def test_the_price_is_shown_before_the_question(
     monkeypatch.setattr("builtins.input", answer)
     assert cli.main(["run", "summarize", "triage", "-n", "2", "--ask"]) == codes.WRONG
     assert [wanted.feature.slug for wanted in started] == ["summarize"]
+
+
+def test_in_a_trial_with_staff_the_candidate_is_compared_with_the_prompt_of_users(
+    started: list[plan.Wanted], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controls, "live_version", lambda _: "v2")
+    monkeypatch.setattr(controls, "prompt_version", lambda _: "v3")
+    assert cli.main(["run", "summarize", "-n", "2"]) == codes.WRONG
+    (wanted,) = started
+    assert (wanted.candidate, wanted.baseline) == ("v3", "v2")
 
 
 @pytest.mark.parametrize("answer", ["", "no", "y", "YES!", None])

@@ -68,7 +68,9 @@ def test_each_part_that_does_not_run_is_named(
     assert ready.missing() == ""
 
 
-def test_it_runs_the_active_prompt_by_the_usual_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_runs_the_live_prompt_or_the_active_one_by_the_usual_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     called: list[list[str]] = []
 
     def main(arguments: list[str]) -> int:
@@ -76,7 +78,9 @@ def test_it_runs_the_active_prompt_by_the_usual_command(monkeypatch: pytest.Monk
         return 3
 
     monkeypatch.setattr(cli, "main", main)
-    monkeypatch.setattr(controls, "prompt_version", lambda feature: f"v2-of-{feature.slug}")
+    live = {"answer": "v2-of-answer"}
+    monkeypatch.setattr(controls, "live_version", lambda feature: live.get(feature.slug))
+    monkeypatch.setattr(controls, "prompt_version", lambda feature: f"v3-of-{feature.slug}")
     assert run_eval.main(["--feature", "answer", "mine.json"]) == 3
     assert run_eval.main([]) == 3
     first, second = called
@@ -84,5 +88,5 @@ def test_it_runs_the_active_prompt_by_the_usual_command(monkeypatch: pytest.Monk
         *("run", "answer", "--suite", "mine.json"),
         *("--repeats", "1", "--prompt", "v2-of-answer"),
     ]
-    assert second[1] == "summarize"
+    assert (second[1], second[-1]) == ("summarize", "v3-of-summarize")
     assert Path(second[3]) == run_eval.ROOT / "evals" / "test_set.json"
