@@ -43,8 +43,11 @@ def provider() -> str:
     address: str | None = settings.AIFEATURE["BASE_URL"]
     if name != REAL or not address:
         return name
-    place = urlsplit(address).netloc.rpartition("@")[2]
-    return name if place == "api.anthropic.com" else f"{name} at {place}"[:120]
+    parts = urlsplit(address)
+    is_own = (parts.scheme, parts.hostname) == ("https", "api.anthropic.com")
+    if is_own and parts.port in (None, 443):
+        return name
+    return f"{name} at {parts.netloc.rpartition('@')[2]}"[:120]
 
 
 def activations() -> ArraySubquery:
