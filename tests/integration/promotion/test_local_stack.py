@@ -236,6 +236,7 @@ def test_an_older_measurement_does_not_replace_a_newer_one(
     [
         ({"prompt_hash": "0" * 64}, "fingerprint"),
         ({"passed": False}, "contradicts its own verdict"),
+        ({"passed": 1}, "passed is malformed"),
         ({"measured_at": ""}, "measured_at is malformed"),
         (aged(datetime(2999, 1, 1, tzinfo=UTC)), "in the future"),
         ({"outcomes": {}}, "outcomes.run is malformed"),
