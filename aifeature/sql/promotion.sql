@@ -265,7 +265,7 @@ BEGIN
             RETURN NEW;
         END IF;
     END IF;
-    -- The database does not know the provider of a process. The process checks its own before.
+    -- No provider: that of a process is in its environment. The process checks its own before.
     problem := aif_opening_problem(NEW.feature, NULL, NEW.prompt_version, more);
     IF problem IS NOT NULL THEN
         PERFORM aif_refuse(TG_TABLE_NAME, NEW.feature, 'opening it', problem

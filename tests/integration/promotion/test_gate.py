@@ -365,7 +365,7 @@ def _overridden(version: str, hours: int, ada: User, sam: User) -> Activation:
     return activations.approve_override(request.pk, reason="ok", user_id=sam.pk)
 
 
-def test_evidence_of_another_provider_opens_a_feature_to_nobody(settings: Any) -> None:
+def test_evidence_of_another_provider_opens_a_feature_to_no_user(settings: Any) -> None:
     """A database that served a real model, and the sandbox beside it."""
     settings.AIFEATURE = {**settings.AIFEATURE, "PROVIDER": "anthropic", "BASE_URL": None}
     proof.activate(SLUG, fresh_until=timezone.now() + timedelta(days=1))
