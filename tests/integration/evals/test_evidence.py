@@ -20,6 +20,7 @@ from aifeature.services.promotion import RefusedError, activations, subjects
 from aifeature.suites import Suite
 from evals.harness import plan, pools, proof
 from evals.models import Run, Sample
+from evals.statistics import pooled
 from tests import proof as proofs
 
 pytestmark = pytest.mark.django_db
@@ -143,7 +144,21 @@ def test_a_run_against_another_prompt_than_the_live_one_is_no_evidence(
     assert "It is not compared with v2, which is live" in row.verdict["reasons"][-1]
 
 
-def test_a_further_run_is_no_second_chance() -> None:
+@pytest.fixture
+def failures(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each verdict on a pool was told of an earlier failure, in order."""
+    found: list[bool] = []
+    judge = pooled.judge
+
+    def noted(*arguments: Any, failed_before: bool, **named: Any) -> Any:
+        found.append(failed_before)
+        return judge(*arguments, failed_before=failed_before, **named)
+
+    monkeypatch.setattr(pooled, "judge", noted)
+    return found
+
+
+def test_a_further_run_is_no_second_chance(failures: list[bool]) -> None:
     """The second run alone would pass. The pool of both does not."""
     made_live("v1", 0.9)
     proof.record(ran("v2", share(0.72, seed="a"), baseline="v1", before=share(0.9, seed="b")))
@@ -152,15 +167,17 @@ def test_a_further_run_is_no_second_chance() -> None:
     assert len(row.runs) == 2
     assert decisions()[1] == "regression"
     assert not row.passed
+    assert failures == [False, False, True]
 
 
-def test_a_run_that_was_stopped_counts_as_well() -> None:
+def test_a_run_that_was_stopped_counts_as_well(failures: list[bool]) -> None:
     """Its author saw bad outcomes, stopped it, and started another one."""
     made_live("v1", 0.9)
     ran("v2", share(0.6), baseline="v1", before=share(0.9), state=Run.State.STOPPED)
     row = recorded(ran("v2", share(0.9), baseline="v1", before=share(0.9)))
     assert len(row.runs) == 2
     assert not row.passed
+    assert failures == [False, True]
 
 
 def test_outcomes_that_were_edited_after_the_evidence_do_not_count() -> None:

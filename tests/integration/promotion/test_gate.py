@@ -135,6 +135,8 @@ def test_the_newest_evidence_of_a_prompt_counts() -> None:
 
 def test_an_activation_is_live_at_once_and_on_record(sam: User) -> None:
     proven("v3")
+    with pytest.raises(RefusedError, match="It needs a reason"):
+        activations.activate(SLUG, "v3", reason=" ", user_id=sam.pk)
     row = activations.activate(SLUG, "v3", reason="It passed.", user_id=sam.pk)
     assert (live(), row.kind, row.user) == ("v3", "activated", sam)
     change = ControlChange.objects.get(field="live_prompt")
