@@ -17,6 +17,7 @@ from aifeature import registry, shares
 from aifeature.admin.common.names import title_of
 from aifeature.admin.common.read_only import ChoiceFilter, FeatureFilter, ReadOnlyAdmin
 from aifeature.admin.common.show import Labelled, content, moment_column
+from aifeature.admin.controls import prompt_notices
 from evals.admin import series
 from evals.models import Run, WeeklyRun
 
@@ -151,15 +152,15 @@ class WeeklyRunAdmin(ReadOnlyAdmin):
         return content(row.confirmation_verdict)
 
 
-def _charts(only: str | None) -> list[series.Series]:
-    """Return the charts of the features with runs, or of one feature."""
+def _charts(only: str | None) -> list[tuple[series.Series, list[dict[str, Any]]]]:
+    """Return the charts of the features with runs, or of one, with the feature's notices."""
     slugs = [slug for slug, feature in registry.all_features().items() if feature.suite]
-    found = []
+    found, notices = [], prompt_notices.of_features(slugs)
     for slug in slugs:
         if only in (None, "", slug):
             rows = list(WeeklyRun.objects.filter(feature=slug)[: series.MOST])
             if rows:
-                found.append(series.of(title_of(slug), rows))
+                found.append((series.of(title_of(slug), rows), notices[slug]))
     return found
 
 

@@ -20,7 +20,6 @@ from aifeature.services.controls import switch_state
 from aifeature.services.controls.switch_state import SwitchState
 from aifeature.services.monitoring import overview
 from aifeature.services.monitoring.overview import PromptCache, Spend, Today
-from aifeature.services.promotion import activations
 
 ERRORS_ALARM = 0.02
 """Share of failed jobs above which the figure is red. On-call is paged at the same rate."""
@@ -34,7 +33,7 @@ def of_features(
 ) -> list[dict[str, Any]]:
     """Return a card for each feature of the code, or for `only`, with what the visitor may see.
 
-    Runs ten queries for any number of features.
+    Runs ten queries for any number of features, and two more while an override is live.
     """
     slugs = [slug for slug in registry.all_features() if only in {None, slug}]
     see_jobs, see_calls = may_see(request, "job"), may_see(request, "attempt")
@@ -47,7 +46,7 @@ def of_features(
     caches = overview.prompt_cache(now) if see_calls else {}
     controls = FeatureControl.objects.in_bulk(slugs) if see_control else {}
     states = switch_state.of_rows(controls.values())
-    live = activations.live_rows(slugs) if see_control else {}
+    live = prompt_notices.live_rows(slugs) if see_control else {}
     return [
         {
             "title": title_of(slug),

@@ -14,7 +14,7 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 from aifeature import prompts, registry, system_checks
 from aifeature.admin.controls import limit_words
 from aifeature.admin.controls.limit_words import Meaning
-from aifeature.admin.controls.prompt_buttons import prompts_url
+from aifeature.admin.controls.prompt_notices import prompts_url
 from aifeature.models import FeatureControl, Stage
 from aifeature.policies import budget
 from aifeature.services.controls import GLOBAL, opening

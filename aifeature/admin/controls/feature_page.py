@@ -13,7 +13,6 @@ from aifeature.admin.audit_log.changes import named
 from aifeature.admin.common.show import figures, moment
 from aifeature.admin.controls import cards, prompt_notices
 from aifeature.admin.controls.breaker_rows import HEADERS, cells
-from aifeature.admin.controls.prompt_buttons import prompts_url
 from aifeature.admin.controls.switch_buttons import buttons
 from aifeature.services.controls import GLOBAL, kill_switch_history, switch, switch_state
 from aifeature.services.monitoring import overview
@@ -27,7 +26,7 @@ def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
     if switch.exists(slug):
         found["buttons"] = buttons(request, switch_state.of(slug))
     if registry.find(slug) and cards.may_see(request, "featurecontrol"):
-        found["prompts_url"] = prompts_url(slug)
+        found["prompts_url"] = prompt_notices.prompts_url(slug)
         found["notices"] = prompt_notices.of_request(activations.open_request(slug))
     if cards.may_see(request, "alert"):
         found["alerts"] = open_alerts.rows(None if slug == GLOBAL else slug)

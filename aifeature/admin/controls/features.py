@@ -24,14 +24,15 @@ from aifeature import registry
 from aifeature.admin.audit_log import changes
 from aifeature.admin.common.names import STAGE_COLOURS, title_of
 from aifeature.admin.common.show import Labelled, dollars, moment_column
-from aifeature.admin.controls import cards, feature_page, prompt_page
+from aifeature.admin.controls import cards, feature_page, prompt_notices, prompt_page
 from aifeature.admin.controls.feature_form import FeatureControlForm
-from aifeature.admin.controls.prompt_buttons import PromptButtons, prompts_url
+from aifeature.admin.controls.prompt_buttons import PromptButtons
 from aifeature.admin.controls.prompt_forms import known
-from aifeature.models import ControlChange, FeatureControl, SpendWindow
+from aifeature.models import Activation, ControlChange, FeatureControl, SpendWindow
 from aifeature.services import controls
 from aifeature.services.controls import GLOBAL, switch
 from aifeature.services.controls.switch_state import ALL
+from aifeature.services.promotion import activations, gate_check
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ class FeatureControlAdmin(PromptButtons):
     ordering = ("feature",)
     readonly_fields = _FACTS
     autocomplete_fields = ("beta_users",)
+    object_history_template = "aifeature/admin/feature_history.html"
     change_form_outer_before_template: Any = "aifeature/admin/feature_today.html"
     change_form_outer_after_template: Any = "aifeature/admin/changes.html"
     warn_unsaved_form = True
@@ -84,14 +86,20 @@ class FeatureControlAdmin(PromptButtons):
         return Labelled("running", "running")
 
     @admin.display(description="prompt")
-    def prompt(self, row: FeatureControl) -> str:
+    def prompt(self, row: Any) -> str:
         feature = registry.find(row.feature)
         if feature is None:
             return row.prompt_version or "-"
         runs, active = controls.prompt_version(feature), row.prompt_version
         text = runs if active in {"", runs} else f"{runs} because {active} is not available"
-        url = prompts_url(row.feature)
-        return format_html('<a class="aif-link" href="{}">{}</a>', url, text)
+        mark = ""
+        if row.live and row.live.kind == Activation.Kind.OVERRIDDEN:
+            text = row.live.version
+            mark = f" by an override until {row.live.expires_at:%Y-%m-%d %H:%M} UTC"
+        elif gate_check.why_staff_only(row.feature, row):
+            mark = " for staff only: no prompt with evidence"
+        link = '<a class="aif-link" href="{}">{}</a><span class="aif-doubt">{}</span>'
+        return format_html(link, prompt_notices.prompts_url(row.feature), text, mark)
 
     @admin.display(description="spend today")
     def spend_today(self, row: Any) -> str:
@@ -101,6 +109,16 @@ class FeatureControlAdmin(PromptButtons):
         rows: QuerySet[Any] = super().get_queryset(request)
         today = {"spent_today": _today("spent_micro"), "held_today": _today("held_micro")}
         return cast("QuerySet[Any]", rows.annotate(**today))
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        """Return the list. Its rows have what is live, from one query for all."""
+        found = super().get_changelist_instance(request)
+        rows = list(found.result_list)
+        live = activations.live_rows(row.feature for row in rows)
+        for row in rows:
+            row.live = live.get(row.feature)
+        found.result_list = rows
+        return found
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         everything = isinstance(obj, FeatureControl) and obj.feature == GLOBAL
@@ -147,6 +165,13 @@ class FeatureControlAdmin(PromptButtons):
             **prompt_page.context(request, feature),
         }
         return render(request, "aifeature/admin/prompts.html", context)
+
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        slug = unquote(object_id)
+        notices = {"notices": prompt_notices.of_features([slug])[slug]}
+        return super().history_view(request, object_id, {**notices, **(extra_context or {})})
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         _make_rows()

@@ -194,9 +194,5 @@ def activate_button(request: HttpRequest, now: Standing, version: Version) -> di
     return {"text": f"Activate {version.version}", "url": url, "icon": "rocket_launch"}
 
 
-def prompts_url(slug: str) -> str:
-    return reverse("admin:aifeature_featurecontrol_prompts", args=(quote(slug),))
-
-
 def _url(slug: str, action: str) -> str:
     return reverse(f"admin:aifeature_featurecontrol_{action}", args=(quote(slug),))

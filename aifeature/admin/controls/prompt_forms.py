@@ -10,15 +10,15 @@ from django.http import Http404, HttpRequest
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget
 
 from aifeature import registry
-from aifeature.admin.common.dialogs import ReasonForm
 from aifeature.admin.common.show import moment, utc
+from aifeature.admin.controls.prompt_notices import FeatureForm
 from aifeature.models import Activation
 from aifeature.services.promotion import activations, standing
 from aifeature.services.promotion.standing import Standing
 from aifeature.spec import Feature
 
 
-class _PromptForm(ReasonForm):
+class _PromptForm(FeatureForm):
     """Shows what is live. Carries the id of the row that the person saw."""
 
     cancel_url = "../prompts/"

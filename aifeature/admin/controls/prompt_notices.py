@@ -2,16 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from django.contrib.admin.utils import quote, unquote
+from django.db import Error, transaction
+from django.db.models import prefetch_related_objects
+from django.urls import reverse
+
+from aifeature import registry
+from aifeature.admin.common.dialogs import ReasonForm
 from aifeature.admin.common.show import utc
-from aifeature.admin.controls.prompt_buttons import prompts_url
 from aifeature.models import Activation, FeatureControl
 from aifeature.services.promotion import activations, gate_check
 
 
-def of_feature(control: FeatureControl | None, live: Activation | None) -> list[dict[str, str]]:
-    """Return the notices for every page of a feature."""
+class FeatureForm(ReasonForm):
+    """The form of a dialog about a feature. The dialog shows the feature's notices."""
+
+    @property
+    def slug(self) -> str:
+        return unquote(str(self.object_id))
+
+    @property
+    def notices(self) -> list[dict[str, Any]]:
+        """The notices now. The dialog must also open if they cannot be read."""
+        try:
+            with transaction.atomic():
+                return of_features([self.slug])[self.slug]
+        except Error:
+            return []
+
+
+def of_features(slugs: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """Return by feature the notices for every page of it, in a fixed number of queries."""
+    every = list(slugs)
+    known = [slug for slug in every if registry.find(slug)]
+    found, live = FeatureControl.objects.in_bulk(known), live_rows(known)
+    return {slug: of_feature(found.get(slug), live.get(slug)) for slug in every}
+
+
+def live_rows(slugs: Iterable[str]) -> dict[str, Activation]:
+    """Return by feature what is live. Overrides come with their people and requests."""
+    found = activations.live_rows(slugs)
+    overrides = [row for row in found.values() if row.kind == Activation.Kind.OVERRIDDEN]
+    prefetch_related_objects(overrides, "user", "request")
+    return found
+
+
+def of_feature(control: FeatureControl | None, live: Activation | None) -> list[dict[str, Any]]:
+    """Return the notices for every page of a feature, from its rows."""
     found = []
     if live is not None and live.kind == Activation.Kind.OVERRIDDEN:
         text = f"{activations.in_words(live)} Approved by {activations.by(live)}."
@@ -31,6 +71,10 @@ def of_request(row: Activation | None) -> list[dict[str, Any]]:
         " Another person approves it within 24 hours."
     )
     return [_notice(row.feature, "An override waits for approval", text)]
+
+
+def prompts_url(slug: str) -> str:
+    return reverse("admin:aifeature_featurecontrol_prompts", args=(quote(slug),))
 
 
 def _notice(slug: str, title: str, text: str, *, is_alarm: bool = False) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin.utils import quote
 from django.db import Error, transaction
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,22 +13,18 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminRadioSelect
 
 from aifeature.admin.audit_log.changes import made_by
 from aifeature.admin.common import dialog_page
-from aifeature.admin.common.dialogs import ReasonForm
 from aifeature.admin.common.names import title_of
 from aifeature.admin.common.show import utc
+from aifeature.admin.controls.prompt_notices import FeatureForm
 from aifeature.models import KillMode
 from aifeature.services.controls import GLOBAL, switch_state
 from aifeature.services.controls.switch_state import ALL, SwitchState
 
 
-class _SwitchForm(ReasonForm):
+class _SwitchForm(FeatureForm):
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("initial", dialog_page.typed(request))
         super().__init__(request, *args, **kwargs)
-
-    @property
-    def slug(self) -> str:
-        return unquote(str(self.object_id))
 
     def get_before_template_context(
         self, request: HttpRequest, object_id: Any = None

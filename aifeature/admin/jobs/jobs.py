@@ -20,6 +20,7 @@ from aifeature.admin.common.dialogs import ReasonForm, button, done
 from aifeature.admin.common.names import STATUS_COLOURS
 from aifeature.admin.common.read_only import FeatureFilter, ReadOnlyAdmin, as_uuid
 from aifeature.admin.common.show import Labelled, dollar_column, moment_column
+from aifeature.admin.controls import prompt_notices
 from aifeature.admin.controls.cards import may_see
 from aifeature.admin.jobs import timeline
 from aifeature.models import TERMINAL, CancelledBy, Job, Origin, Status, transitions
@@ -144,6 +145,7 @@ class JobAdmin(ReadOnlyAdmin):
     ) -> Any:
         calls = obj.ledger.order_by("number") if may_see(request, "attempt") else None
         context["story"] = timeline.of_job(obj, None if calls is None else list(calls))
+        context["notices"] = prompt_notices.of_features([obj.feature])[obj.feature]
         return super().render_change_form(request, context, add, change, form_url, obj)
 
     def get_search_results(

@@ -6,13 +6,17 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
+from aifeature import prompts
 from aifeature.models import Activation, Stage
 from aifeature.services import controls
 from aifeature.services.promotion import activations
 from tests import proof
-from tests.integration.admin.conftest import Staff
+from tests.browser import scenes
+from tests.integration.admin.conftest import MakeJob, Staff
 from tests.unit.evals.test_report import a_run, a_verdict, case
 
 pytestmark = pytest.mark.slow
@@ -21,6 +25,7 @@ SLUG = "summarize"
 LIST = "/admin/aifeature/featurecontrol/"
 PAGE = f"{LIST}{SLUG}/prompts/"
 DETAIL = f"{LIST}{SLUG}/change/"
+WEEKLY = "/admin/evals/weeklyrun/"
 ACTIONS = ("activate", "roll_back", "override", "approve", "end_override")
 COMMAND = "python -m evals run summarize --prompt"
 
@@ -171,9 +176,13 @@ def test_a_roll_back_names_its_target_and_is_one_step(page: Client, boss: User) 
 
 
 def test_an_override_needs_a_second_person_and_is_shown_on_every_page(
-    page: Client, boss: User, staff: Staff, client: Client
+    page: Client, boss: User, staff: Staff, client: Client, make_job: MakeJob
 ) -> None:
     open_with_history()
+    scenes.weekly_runs()
+    job = f"/admin/aifeature/job/{make_job().pk}/change/"
+    dialogs = [address(name) for name in (*ACTIONS, "stop", "change_reason", "release")]
+    pages = [PAGE, DETAIL, "/admin/", f"{LIST}{SLUG}/history/", job, WEEKLY, *dialogs]
     assert "hours" in press(page, "override", version="v2", hours="169").context["form"].errors
     press(page, "override", version="v2", hours="1", reason="A leak.")
     for each in (PAGE, DETAIL):
@@ -185,15 +194,19 @@ def test_an_override_needs_a_second_person_and_is_shown_on_every_page(
     assert live() == "v2"
     site = f"/f/{SLUG}/"
     banner = "summarize v2 is live without evidence until"
-    for each in (PAGE, DETAIL, "/admin/", site):
-        assert banner in page.get(each).text
+    for each in (*pages, site):
+        assert banner in page.get(each).text, each
+    listed = page.get(LIST).text
+    assert '>v2</a><span class="aif-doubt"> by an override until 20' in listed
     customer = User.objects.create_user("eve")
     client.force_login(customer)
     assert banner not in client.get(site).text
     assert '<p class="aif-figure">v3</p>' in page.get(address("end_override")).text
     press(page, "end_override")
     assert live() == "v3"
-    assert banner not in page.get(DETAIL).text
+    for each in pages:
+        assert banner not in page.get(each).text, each
+    assert "by an override" not in page.get(LIST).text
 
 
 def test_a_feature_that_serves_staff_only_shows_why(
@@ -205,6 +218,29 @@ def test_a_feature_that_serves_staff_only_shows_why(
         text = page.get(each).text
         assert "summarize serves staff only: this release has no prompt of it" in text
         assert f"{COMMAND} v3" in text
+    assert '>v3</a><span class="aif-doubt"> for staff only' in page.get(LIST).text
+
+
+def test_lists_read_what_is_live_of_all_features_at_once(page: Client) -> None:
+    def queries(where: str) -> int:
+        controls.clear_cache()
+        with CaptureQueriesContext(connection) as captured:
+            assert page.get(where).status_code == 200
+        return len(captured)
+
+    scenes.weekly_runs()
+    slugs, counts = (SLUG, "triage", "answer"), []
+    for slug in slugs:
+        proof.open_to_users(slug)
+    queries(LIST)  # the first visit also makes missing rows
+    people = [User.objects.create_user(name) for name in ("ada", "kim")]
+    for slug in slugs:
+        asked, given = (person.pk for person in people)
+        version = prompts.versions(slug)[0]
+        row = activations.request_override(slug, version, hours=1, reason="r", user_id=asked)
+        activations.approve_override(row.pk, reason="r", user_id=given)
+        counts.append([queries(where) for where in (LIST, WEEKLY)])
+    assert counts == counts[:1] * len(slugs)
 
 
 @pytest.mark.parametrize(
