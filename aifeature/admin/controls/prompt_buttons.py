@@ -27,7 +27,7 @@ from aifeature.admin.controls.prompt_forms import (
 )
 from aifeature.admin.controls.switch_buttons import SwitchButtons
 from aifeature.models import Activation
-from aifeature.services.promotion import RefusedError, activations
+from aifeature.services.promotion import RefusedError, activations, standing
 from aifeature.services.promotion.standing import Standing, Version
 
 ACTIVATE: Final = "aifeature.activate_prompt"
@@ -123,8 +123,11 @@ class PromptButtons(SwitchButtons):
     def approve(self, request: HttpRequest, form: ApproveForm, object_id: str) -> HttpResponse:
         values = form.cleaned_data
         with _refusals():
-            row = activations.approve_override(
-                values["row"], reason=values["reason"], user_id=int(request.user.pk or 0)
+            row = standing.approve(
+                form.feature,
+                values["row"],
+                reason=values["reason"],
+                user_id=int(request.user.pk or 0),
             )
         text = f"{row.version} is live without evidence until {utc(row.expires_at)}."
         return self._done(request, form.feature.slug, text)

@@ -112,7 +112,7 @@ def _approve(now: Standing, options: dict[str, Any]) -> str:
         f" {row.reason} {_replaces(now)} Make it live without evidence?",
         **options,
     )
-    return activations.in_words(activations.approve_override(row.pk, **_by(options)))
+    return activations.in_words(standing.approve(now.feature, row.pk, **_by(options)))
 
 
 def _end(now: Standing, options: dict[str, Any]) -> str:

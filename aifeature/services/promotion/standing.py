@@ -104,6 +104,16 @@ def _after(feature: Feature, override: Activation | None) -> str | None:
     return live.version(feature, (c for c in candidates if c.hash != override.prompt_hash))
 
 
+def approve(feature: Feature, request_id: int, *, reason: str, user_id: int) -> Activation:
+    """Approve a request of this feature. Raises RefusedError if it is of another."""
+    if not Activation.objects.filter(pk=request_id, feature=feature.slug).exists():
+        raise activations.RefusedError(
+            f"{feature.slug} has no such request. A request of another feature is approved on the"
+            " page of that feature."
+        )
+    return activations.approve_override(request_id, reason=reason, user_id=user_id)
+
+
 def notices(feature: Feature) -> list[str]:
     """Return the notices for staff: an override, or why the feature serves staff only."""
     control = FeatureControl.objects.filter(feature=feature.slug).first()

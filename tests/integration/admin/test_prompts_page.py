@@ -209,6 +209,14 @@ def test_an_override_needs_a_second_person_and_is_shown_on_every_page(
     assert "by an override" not in page.get(LIST).text
 
 
+def test_the_page_of_a_feature_approves_no_request_of_another(page: Client) -> None:
+    other = User.objects.create_user("ada")
+    row = activations.request_override("triage", "v1", hours=1, reason="r", user_id=other.pk)
+    answer = press(page, "approve", row=row.pk)
+    assert "summarize has no such request." in answer.text
+    assert activations.open_override("triage") is None
+
+
 def test_a_feature_that_serves_staff_only_shows_why(
     page: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
