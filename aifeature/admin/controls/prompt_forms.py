@@ -27,6 +27,8 @@ class _PromptForm(FeatureForm):
     def __init__(self, request: HttpRequest, object_id: Any = None, **kwargs: Any) -> None:
         super().__init__(request, object_id, **kwargs)
         self.feature = known(str(object_id))
+        if self.feature.internal:
+            raise Http404  # no user reaches it, so nothing of it is activated
         self.now: Standing = standing.of(self.feature)
         seen = self._seen()
         self.fields["row"].initial = seen.pk if seen else 0

@@ -217,6 +217,14 @@ def test_the_page_of_a_feature_approves_no_request_of_another(page: Client) -> N
     assert activations.open_override("triage") is None
 
 
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_feature_without_users_has_no_dialogs(page: Client, action: str) -> None:
+    assert page.get(f"{LIST}judge/prompts/").status_code == 200
+    assert page.get(f"{LIST}judge/{action}/").status_code == 404
+    form = {"_form_submitted": "on", "reason": "r", "row": 0, "version": "v1", "hours": 1}
+    assert page.post(f"{LIST}judge/{action}/", form).status_code == 404
+
+
 def test_a_feature_that_serves_staff_only_shows_why(
     page: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
