@@ -57,7 +57,7 @@ class _OfVersionForm(_PromptForm):
 
     def __init__(self, request: HttpRequest, object_id: Any = None, **kwargs: Any) -> None:
         super().__init__(request, object_id, **kwargs)
-        choices = [(each.version, each.version) for each in self.now.versions]
+        choices = [(each.version, each.version) for each in self.now.versions if each.hash]
         self.fields["version"].choices = choices  # type: ignore[attr-defined]
         self.fields["version"].initial = request.GET.get("version")
 

@@ -38,7 +38,7 @@ def context(request: HttpRequest, feature: Feature) -> dict[str, Any]:
     control = FeatureControl.objects.filter(feature=feature.slug).first()
     history = standing.history(feature.slug)
     names = {row.prompt_hash: row.version for row in history}
-    names |= {each.hash: each.version for each in now.versions}
+    names |= {each.hash: each.version for each in now.versions if each.hash}
     runs = _runs(request, now)
     return {
         "feature": feature,
@@ -59,14 +59,10 @@ def context(request: HttpRequest, feature: Feature) -> dict[str, Any]:
                 "facts": list(_facts(each.evidence, names, runs)) if each.evidence else [],
                 "reasons": each.evidence.verdict.get("reasons", ()) if each.evidence else (),
                 "button": activate_button(request, now, each),
-                "shows_problem": not _is_settled(now, each) and not feature.internal,
+                "shows_problem": not each.hash
+                or (not _is_settled(now, each) and not feature.internal),
             }
             for each in now.versions
-        ],
-        "unreadable": [
-            problem
-            for version in prompts.versions(feature.slug)
-            if (problem := prompts.incompatibility(feature.slug, version))
         ],
         "diff": _diff(now, request.GET),
         "history": {"headers": HISTORY, "rows": [_history(row) for row in history]},
@@ -92,6 +88,9 @@ def _labels(now: Standing, each: Version) -> Iterator[tuple[str, str]]:
     if each.is_live:
         is_override = now.override is not None and now.override.prompt_hash == each.hash
         yield ("warning", "live by override") if is_override else ("success", "live")
+    if not each.hash:
+        yield "danger", "cannot be read"
+        return
     if each.evidence is None:
         yield "", "no evidence"
         return
@@ -163,7 +162,7 @@ def _runs(request: HttpRequest, now: Standing) -> dict[str, str]:
 
 def _diff(now: Standing, query: Mapping[str, str]) -> dict[str, Any] | None:
     """Return the changes between two versions, by default from the live one to the newest."""
-    names = [each.version for each in now.versions]
+    names = [each.version for each in now.versions if each.hash]
     if len(names) < 2:  # noqa: PLR2004 (two versions)
         return None
     live = next((each.version for each in now.versions if each.is_live), names[1])

@@ -19,6 +19,7 @@ class Version:
 
     version: str
     hash: str
+    """Empty if its file cannot be read. Then `problem` is the reason."""
     note: str
     is_live: bool
     evidence: Evidence | None
@@ -83,7 +84,12 @@ def _served(feature: Feature) -> str:
 
 
 def _version(feature: Feature, version: str) -> Version:
-    prompt = prompts.get(feature.slug, version)
+    try:
+        prompt = prompts.get(feature.slug, version)
+    except prompts.PromptError as error:
+        return Version(
+            version, "", "", is_live=False, evidence=None, problem=str(error), command=""
+        )
     proof = evidence.newest_of_prompt(feature.slug, live.provider(), prompt.hash).first()
     return Version(
         version=version,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -257,6 +259,32 @@ def test_lists_read_what_is_live_of_all_features_at_once(page: Client) -> None:
         activations.approve_override(row.pk, reason="r", user_id=given)
         counts.append([queries(where) for where in (LIST, WEEKLY)])
     assert counts == counts[:1] * len(slugs)
+
+
+def test_a_version_that_cannot_be_read_is_shown_with_the_reason(
+    page: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proof.activate(SLUG, "v2")
+    text, get = "prompt summarize/v3: a broken line", prompts.get
+
+    def broken(slug: str, version: str) -> prompts.Prompt:
+        if (slug, version) == (SLUG, "v3"):
+            raise prompts.PromptError(text)
+        return get(slug, version)
+
+    monkeypatch.setattr(prompts, "get", broken)
+    shown = page.get(PAGE)
+    assert text in shown.text
+    assert "cannot be read" in shown.text
+    assert shown.context["diff"]["names"] == ["v2", "v1"]
+    assert page.get(f"{PAGE}?from=v3&to=v1").status_code == 200
+    choices = page.get(address("activate")).context["form"].fields["version"].choices
+    assert [version for version, _ in choices] == ["v2", "v1"]
+    for each in (DETAIL, LIST, "/admin/"):
+        assert page.get(each).status_code == 200
+    out = io.StringIO()
+    call_command("prompts", "status", SLUG, stdout=out)
+    assert f"It cannot be activated. {text}" in out.getvalue()
 
 
 @pytest.mark.parametrize(
