@@ -90,7 +90,8 @@ def _version(feature: Feature, version: str) -> Version:
         return Version(
             version, "", "", is_live=False, evidence=None, problem=str(error), command=""
         )
-    proof = evidence.newest_of_prompt(feature.slug, live.provider(), prompt.hash).first()
+    rows = evidence.newest_of_prompt(feature.slug, live.provider(), prompt.hash)
+    proof = rows.defer("outcomes").first()  # up to 100 KB that nothing shows
     return Version(
         version=version,
         hash=prompt.hash,
@@ -143,4 +144,4 @@ def _problem(feature: Feature, version: str) -> str:
 def history(slug: str, *, most: int = 50) -> list[Activation]:
     """Return the newest rows of what was live when, of all providers."""
     rows = Activation.objects.filter(feature=slug).select_related("user", "evidence", "request")
-    return list(rows[:most])
+    return list(rows.defer("evidence__outcomes")[:most])

@@ -12,10 +12,10 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from aifeature import prompts
+from aifeature import prompts, registry
 from aifeature.models import Activation, Stage
 from aifeature.services import controls
-from aifeature.services.promotion import activations
+from aifeature.services.promotion import activations, standing
 from tests import proof
 from tests.browser import scenes
 from tests.integration.admin.conftest import MakeJob, Staff
@@ -285,6 +285,13 @@ def test_a_version_that_cannot_be_read_is_shown_with_the_reason(
     out = io.StringIO()
     call_command("prompts", "status", SLUG, stdout=out)
     assert f"It cannot be activated. {text}" in out.getvalue()
+
+
+def test_outcomes_of_evidence_are_not_read_to_show_it(page: Client) -> None:
+    open_with_history()
+    rows = [version.evidence for version in standing.of(registry.get(SLUG)).versions]
+    rows += [row.evidence for row in standing.history(SLUG)]
+    assert {name for row in rows if row for name in row.get_deferred_fields()} == {"outcomes"}
 
 
 @pytest.mark.parametrize(
