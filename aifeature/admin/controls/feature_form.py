@@ -122,11 +122,21 @@ class FeatureControlForm(_ModelForm):
         """Refuse, at its field, a change that gives users a prompt without evidence."""
         super()._post_clean()  # type: ignore[misc]  # no stub
         changed = opening.FIELDS & set(self.changed_data)
-        if changed and not self.errors:
+        invites = self._invites
+        if (changed or invites) and not self.errors:
+            before = {name: self.initial[name] for name in changed}
             try:
-                opening.check(self.instance, {name: self.initial[name] for name in changed})
+                opening.check(self.instance, before, invites=invites)
             except forms.ValidationError as error:
                 self.add_error(None, error)
+
+    @property
+    def _invites(self) -> bool:
+        """Whether it adds users to the invited ones."""
+        if "beta_users" not in self.changed_data or "beta_users" not in self.cleaned_data:
+            return False
+        before = {user.pk for user in self.initial["beta_users"]}
+        return not before >= {user.pk for user in self.cleaned_data["beta_users"]}
 
     def _features(self) -> list[Feature]:
         """Return the features to which the caps of this form apply."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from aifeature import prompts, registry
-from aifeature.models import Activation, Stage
+from aifeature.models import Activation, FeatureControl, Stage
 from aifeature.services import controls
 from aifeature.services.promotion import activations, standing
 from tests import proof
@@ -292,6 +293,29 @@ def test_outcomes_of_evidence_are_not_read_to_show_it(page: Client) -> None:
     rows = [version.evidence for version in standing.of(registry.get(SLUG)).versions]
     rows += [row.evidence for row in standing.history(SLUG)]
     assert {name for row in rows if row for name in row.get_deferred_fields()} == {"outcomes"}
+
+
+@pytest.mark.parametrize("stage", [Stage.BETA, Stage.PERCENT])
+def test_an_invitation_needs_fresh_evidence_and_its_removal_does_not(
+    page: Client, customer: User, boss: User, stage: Stage
+) -> None:
+    def invite(*users: User) -> dict[str, Any]:
+        form = page.get(DETAIL).context["adminform"].form
+        sent = {name: form[name].value() for name in form.fields}
+        sent = {name: value for name, value in sent.items() if value not in (None, [])}
+        sent |= {"beta_users": [user.pk for user in users], "reason": "r"}
+        answer = page.post(DETAIL, sent)
+        return answer.context["adminform"].form.errors if answer.status_code == 200 else {}
+
+    proof.open_to_users(SLUG, stage=stage)
+    assert not invite(customer)
+    old = proof.of_today(SLUG) | {"fresh_until": proof.MEASURED_AT + timedelta(days=1)}
+    proof.evidence(SLUG, **old)
+    assert "too old" in str(invite(customer, boss)["beta_users"])
+    assert "too old" in str(invite(boss)["beta_users"]), "instead of another"
+    assert not invite()
+    FeatureControl.objects.update(stage=Stage.STAFF)
+    assert not invite(boss)
 
 
 @pytest.mark.parametrize(
