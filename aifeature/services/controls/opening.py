@@ -22,26 +22,21 @@ FIELDS: Final = frozenset({"stage", "percent", "prompt_version"})
 HOW: Final = "Activate a version with evidence first: Prompts and evidence, on the feature's page."
 
 
-INVITING: Final = frozenset({Stage.BETA, Stage.PERCENT})
-"""The stages at which an invitation admits a user."""
-
-
 def check(row: FeatureControl, before: Mapping[str, Any], *, invites: bool = False) -> None:
     """Refuse a change that the database would refuse (`prompt_guard`), in words for its field.
 
     Args:
         row: The control with its new values, locked.
         before: The old values of the fields that change, by name.
-        invites: Whether users are added to its invited users. The database cannot check this: they
-            are in another table.
+        invites: Whether users are invited, which are rows that the database does not check.
 
     Raises:
         ValidationError: users would get an unproven prompt, or more users one with old evidence.
     """
     if row.known_stage in STAFF_ONLY and row.stage in Stage:
         return
-    invites = invites and row.stage in INVITING
-    more = invites or opens_more(row, before)
+    admits = invites and before.get("stage", row.stage) != Stage.EVERYONE
+    more = opens_more(row, before) or admits
     is_other = row.prompt_version != before.get("prompt_version", row.prompt_version)
     if not more and not is_other:
         return
