@@ -146,7 +146,7 @@ def test_a_run_against_another_prompt_than_the_live_one_is_no_evidence(
 
 @pytest.fixture
 def failures(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each verdict on a pool was told of an earlier failure, in order."""
+    """Whether each verdict on a pool counted an earlier failure, in order."""
     found: list[bool] = []
     judge = pooled.judge
 

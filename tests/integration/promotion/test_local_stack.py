@@ -54,6 +54,7 @@ def row(version: str = SUMMARIZE.prompt_version, **values: Any) -> dict[str, Any
             "total": 1,
             "unscored": 0,
             "answered_by": [],
+            "first_answers": {},
             "cases": {"a": CASE},
         },
         "runs": [],
