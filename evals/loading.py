@@ -48,6 +48,7 @@ class _Verdict(_Model):
     difference_points: Number | None = None
     difference_interval: _Interval | None = None
     smallest_drop_points: Number | None = None
+    floor_rate: Number | None = None
 
 
 class _Case(_Model):
@@ -65,6 +66,7 @@ class _Part(_Model):
     total: Count
     unscored: Count
     answered_by: list[str]
+    first_answers: dict[str, Count]
     cases: dict[str, _Case]
 
 

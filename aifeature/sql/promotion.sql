@@ -37,10 +37,16 @@ AS $$
 $$;
 
 -- Return why this evidence does not count now; NULL if it does. `p_any_age`: its age does not count, as for a
--- roll-back, and the newest evidence of its prompt decides, under any conditions.
+-- roll-back. Then any evidence of a prompt that was live counts, and else the newest of the prompt. Without
+-- `p_any_age` a later regression of the prompt counts under any conditions.
 CREATE OR REPLACE FUNCTION aif_evidence_problem(e aifeature_evidence, p_any_age boolean)
 RETURNS text
 LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    was_live boolean := EXISTS (
+        SELECT 1 FROM aifeature_activation a
+         WHERE a.feature = e.feature AND a.provider = e.provider AND a.prompt_hash = e.prompt_hash
+           AND a.kind IN ('activated', 'deployed'));
 BEGIN
     IF e.id IS NULL THEN
         RETURN 'It has no evidence.';
@@ -48,9 +54,11 @@ BEGIN
         RETURN 'Its evaluation did not pass.';
     ELSIF EXISTS (SELECT 1 FROM aifeature_evidence later
                    WHERE later.feature = e.feature AND later.prompt_hash = e.prompt_hash
-                     AND (later.fingerprint = e.fingerprint
-                          OR p_any_age AND later.provider = e.provider)
-                     AND (later.created_at, later.id) > (e.created_at, e.id)) THEN
+                     AND later.provider = e.provider
+                     AND (later.created_at, later.id) > (e.created_at, e.id)
+                     AND CASE WHEN p_any_age THEN NOT was_live
+                              ELSE later.fingerprint = e.fingerprint
+                                   OR later.verdict ->> 'decision' = 'regression' END) THEN
         RETURN 'A later run of the same prompt has newer evidence, and that one counts.';
     ELSIF p_any_age THEN
         RETURN NULL;
@@ -92,7 +100,8 @@ BEGIN
         IF live.id IS NULL THEN
             RETURN 'No prompt is live, so there is nothing to roll back.';
         ELSIF substr(p_version, 2)::integer >= substr(live.version, 2)::integer
-              AND NOT (live.kind = 'overridden' AND p_hash = proven.prompt_hash) THEN
+              AND NOT (live.kind = 'overridden'
+                       AND p_hash IS NOT DISTINCT FROM proven.prompt_hash) THEN
             RETURN format('A roll-back goes to a version before %s, which is live.', live.version);
         END IF;
     ELSIF p_kind = 'deployed' THEN

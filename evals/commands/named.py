@@ -6,6 +6,8 @@ from pathlib import Path
 
 from aifeature import registry, suites
 from aifeature.services import controls
+from aifeature.services.controls.live import LivePrompt
+from aifeature.services.promotion import activations
 from aifeature.spec import Feature
 from evals import suite_checks
 from evals.models import Run
@@ -51,10 +53,14 @@ def with_suite() -> list[str]:
 
 
 def baseline(of: Feature) -> str:
-    """Return the version that a candidate is compared with: the one that is live for users.
+    """Return the version that a candidate is compared with: the one that is live by evidence.
 
-    Without one, it is the active one. In a trial with staff that is the candidate itself.
+    Without one in this code, it is the one that users get, or the active one. In a trial with staff
+    that is the candidate itself.
     """
+    row = activations.proven_row(of.slug)
+    if row and controls.live.has(of, LivePrompt(row.version, row.prompt_hash)):
+        return row.version
     return controls.live_version(of) or controls.prompt_version(of)
 
 

@@ -54,6 +54,11 @@ class Part:
     first_answers: Mapping[str, int] = field(default_factory=dict)
     """The number of first answers by model, valid or not."""
 
+    @property
+    def models(self) -> Counter[str]:
+        """The number of first answers by model."""
+        return Counter(self.first_answers)
+
     def as_json(self) -> dict[str, Any]:
         return {
             "run": self.run,
@@ -128,11 +133,6 @@ class Pool:
     @property
     def answered_by(self) -> list[str]:
         return sorted({model for part in self.parts for model in part.answered_by})
-
-    @property
-    def models(self) -> Counter[str]:
-        """The number of first answers by model."""
-        return sum((Counter(part.first_answers) for part in self.parts), Counter())
 
     @property
     def is_empty(self) -> bool:

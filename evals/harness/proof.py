@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -11,15 +12,29 @@ from django.db import transaction
 from aifeature import registry, suites
 from aifeature.services import controls
 from aifeature.services.controls.live import LivePrompt
-from aifeature.services.promotion import Activation, Evidence, Subject, activations, evidence
+from aifeature.services.promotion import (
+    Activation,
+    Evidence,
+    Subject,
+    activations,
+    evidence,
+    subjects,
+)
 from evals.harness import conclude, pools
 from evals.harness.pools import Pool
 from evals.models import Run
 from evals.statistics import pooled
+from evals.statistics.rules import DEFAULT
 
 NOT_IN_CODE: Final = (
     "It is not compared with {version}, which is live: this release has another prompt of that"
     " name, and no outcomes of the live one are known under the same conditions."
+)
+
+
+NO_COMPARISON: Final = (
+    "An earlier run of this prompt did not pass, and its outcomes do not compare with those of its"
+    " activation. Activate a new version, or roll back."
 )
 
 
@@ -102,23 +117,28 @@ def _is_of_the_suite(run: Run) -> bool:
 def judge(run: Run, subject: Subject, pool: Pool, live: Live | None) -> dict[str, Any]:
     """Return the verdict on a pool, as JSON values, against the live prompt if there is another."""
     is_live = live is not None and live.hash == subject.prompt_hash
+    failed_before = _failed_before(run, subject, pool)
+    if live and not is_live:
+        live = _with_models_of(run, pool, live)
     other = None if is_live else live
     against = other.pool if other else Pool()
     missing = other.problem if other else ""
     if live and is_live:
         pool, against = _since_its_activation(pool, live)
+        if failed_before and against.is_empty:
+            missing = NO_COMPARISON
+    cases = pools.compared(pool, against)
+    if is_live and not against.is_empty:  # the suite may have changed since
+        cases = [each for each in cases if each.baseline]
     floor = conclude.floor_of(run)
     found = pooled.judge(
-        pools.compared(pool, against),
+        cases,
         judged=bool(run.judge),
         floor=floor.least,
         unscored=pool.unscored + against.unscored,
         total=pool.total + against.total,
-        blocked=[
-            *_blocking(run, missing, floor.least),
-            *conclude.differing_models("answered", pool.models, against.models),
-        ],
-        failed_before=_failed_before(run, subject, pool),
+        blocked=[*_blocking(run, missing, floor.least)],
+        failed_before=failed_before,
     )
     remarks = [floor.problem] if floor.problem else []
     if other and against.is_empty and not missing:
@@ -134,12 +154,31 @@ def judge(run: Run, subject: Subject, pool: Pool, live: Live | None) -> dict[str
 def _since_its_activation(pool: Pool, live: Live) -> tuple[Pool, Pool]:
     """Return the outcomes of the live prompt since its evidence, and those of its evidence.
 
-    Both are under the same conditions. Otherwise its runs could repair a regression by passing the
-    floor.
+    Otherwise its runs could repair a regression by passing the floor. The second one is empty if
+    too few of its cases are still in the suite.
     """
     known = {part.run for part in live.activation.parts}
     later = Pool(tuple(part for part in pool.parts if part.run not in known))
-    return (later, live.activation) if later.parts else (pool, Pool())
+    if not later.parts:
+        return pool, Pool()
+    shared = sum(bool(each.baseline) for each in pools.compared(later, live.activation))
+    return later, live.activation if shared >= DEFAULT.least_cases else Pool()
+
+
+def _with_models_of(run: Run, pool: Pool, live: Live) -> Live:
+    """Return the live prompt with those outcomes that compare with a run by their models.
+
+    A prompt that this code lacks has other routes, which are part of what is compared.
+    """
+    own = next((part.models for part in pool.parts if part.run == str(run.pk)), Counter())
+    if not live.is_in_code:
+        return live
+    same = [
+        part
+        for part in live.pool.parts
+        if not [*conclude.differing_models("answered", own, part.models)]
+    ]
+    return replace(live, pool=Pool(tuple(same)))
 
 
 def _blocking(run: Run, missing: str, floor: float) -> Iterator[str]:
@@ -165,21 +204,39 @@ def _live(subject: Subject) -> Live | None:
         version=row.version,
         hash=row.prompt_hash,
         pool=pools.of(own),
-        activation=(
-            pools.of_evidence(row.evidence)
-            if row.evidence and row.evidence.fingerprint == own.fingerprint
-            else Pool()
-        ),
+        activation=_of_activation(row, own),
         is_in_code=controls.live.has(registry.get(subject.feature), prompt),
     )
 
 
+def _of_activation(row: Activation, own: Subject) -> Pool:
+    """Return the pool of an activation's evidence, if the same scorers and judge made it."""
+    if row.evidence is None:
+        return Pool()
+    now = {**subjects.as_json(own.conditions), "suite": row.evidence.conditions.get("suite")}
+    return pools.of_evidence(row.evidence) if row.evidence.conditions == now else Pool()
+
+
 def _failed_before(run: Run, subject: Subject, pool: Pool) -> bool:
     """Return whether the author of a prompt may have seen that it does not pass."""
-    if any(row.verdict.get("failure") for row in evidence.pooled(subject.fingerprint)):
+    if _has_failure(subject):
         return True
     others = [each for each in pool.runs if each != str(run.pk)]
     return Run.objects.filter(pk__in=others).exclude(state=Run.State.ENDED).exists()
+
+
+def _has_failure(subject: Subject) -> bool:
+    return any(row.verdict.get("failure") for row in evidence.pooled(subject.fingerprint))
+
+
+def has_failed(run: Run) -> bool:
+    """Return whether fresh evidence of a run's prompt is a failure."""
+    return _has_failure(pools.subject_of(run))
+
+
+def why(row: Evidence) -> str:
+    """Return the reasons of evidence that did not pass."""
+    return " ".join(row.verdict["reasons"])
 
 
 def of_run(run: Run) -> Iterator[str]:

@@ -176,12 +176,14 @@ def _settle(weekly: WeeklyRun, run: Run, part: Part, base: Baseline, found: Verd
             elif not limits.is_measured(found):
                 rows.give_up(row, f"{' '.join(found.reasons)} See the run {run.pk}.")
             elif is_fresh:
-                _after_confirmation(row, run, found, stored)
+                _after_confirmation(row, run, base, found, stored)
             else:
-                _after_first(row, run, base, found)
+                _after_first(row, run, base, found, stored)
 
 
-def _after_first(row: WeeklyRun, run: Run, base: Baseline, found: Verdict) -> None:
+def _after_first(
+    row: WeeklyRun, run: Run, base: Baseline, found: Verdict, stored: dict[str, Any]
+) -> None:
     if limits.is_alarm(found):
         row.state, row.note = State.CONFIRMING, f"An alarm: {' '.join(found.reasons)}"
         row.save(update_fields=["state", "note"])
@@ -189,28 +191,43 @@ def _after_first(row: WeeklyRun, run: Run, base: Baseline, found: Verdict) -> No
         rows.give_up(row, f"{' '.join(found.reasons)} See the run {run.pk}.")
     else:
         row.is_baseline = base.measures_anew
-        row.evidence = _record(run, None)
-        _end(row, State.PASSED, "No regression.")
+        note = _record(row, run, _unless_failed(run, base, stored))
+        _end(row, State.PASSED, f"No regression.{note}")
         actions.end_alerts(row)
 
 
-def _after_confirmation(row: WeeklyRun, run: Run, found: Verdict, stored: dict[str, Any]) -> None:
+def _after_confirmation(
+    row: WeeklyRun, run: Run, base: Baseline, found: Verdict, stored: dict[str, Any]
+) -> None:
     if limits.is_alarm(found, limits.CONFIRMING):
-        row.evidence = _record(run, stored | {"decision": "regression", "failure": True})
+        _record(row, run, stored | {"decision": "regression", "failure": True})
         row.action = controls.regression_action(row.feature)
         _end(row, State.CONFIRMED, actions.after_regression(row))
     elif found.decision is Decision.PASS:
-        row.evidence = _record(run, None)  # an alarm that was not confirmed is no failure
-        _end(row, State.UNCONFIRMED, "A fresh run did not confirm the alarm.")
+        verdict = _unless_failed(run, base, stored | {"failure": False})
+        note = _record(row, run, verdict)
+        _end(row, State.UNCONFIRMED, f"A fresh run did not confirm the alarm.{note}")
         actions.end_alerts(row)
     else:
         rows.give_up(row, f"{' '.join(found.reasons)} See the run {run.pk}.")
 
 
-def _record(run: Run, verdict: dict[str, Any] | None) -> Any:
-    """Store the evidence of a run, with this verdict or that on its pool. Return its id."""
+def _unless_failed(run: Run, base: Baseline, stored: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the verdict of a run that passed; None: that on the pool counts.
+
+    After a failure one run that passes is no second chance, and an override proves nothing.
+    """
+    is_override = not (base.pool.parts or base.measures_anew)
+    return None if is_override or proof.has_failed(run) else stored
+
+
+def _record(row: WeeklyRun, run: Run, verdict: dict[str, Any] | None) -> str:
+    """Store the evidence of a run. Return why it permits nothing, as a sentence to append."""
     found = proof.record(run, origin=Evidence.Origin.WEEKLY, verdict=verdict)
-    return found.pk if found else None
+    row.evidence = found.pk if found else None
+    if found is None or found.passed:
+        return ""
+    return f" Its evidence permits no activation and no more users: {proof.why(found)}"
 
 
 def _end(row: WeeklyRun, state: WeeklyRun.State, note: str) -> None:

@@ -12,6 +12,7 @@ from tests.integration.conftest import (
     bob,
     committed,
     context,
+    live_prompt,
     opened,
     sandbox,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "bob",
     "committed",
     "context",
+    "live_prompt",
     "make_job",
     "opened",
     "processes",

@@ -79,6 +79,13 @@ def in_force(feature: Feature, provider: str) -> InForce:
     return InForce(newest.least)
 
 
+def known(feature: Feature, provider: str) -> InForce:
+    """Return the floor in force, and write nothing: for pages and refusals."""
+    history = feature.suite.history(provider) if feature.suite else ()
+    found = _unchanged(feature.slug, provider, history, _recorded(feature.slug, provider))
+    return found or InForce(history[-1].least)
+
+
 def _recorded(slug: str, provider: str) -> _Recorded | None:
     rows = ControlChange.objects.filter(feature=slug, field=field(provider), check_name=CHECK)
     if (row := rows.order_by("-id").first()) is None:

@@ -40,8 +40,11 @@ def check(row: FeatureControl, before: Mapping[str, Any], *, invites: bool = Fal
     is_other = row.prompt_version != before.get("prompt_version", row.prompt_version)
     if not more and not is_other:
         return
-    arguments = (row.feature, live.provider(), row.prompt_version, more)
-    if problem := rows("aif_opening_problem", *arguments)[0][0]:
+    for provider in (live.provider(), None):  # None: as the database will
+        arguments = (row.feature, provider, row.prompt_version, more)
+        if problem := rows("aif_opening_problem", *arguments)[0][0]:
+            break
+    if problem:
         opens = "stage" if opens_more(row, before) else "beta_users"
         field = opens if more else "prompt_version"
         raise ValidationError({field: f"{problem} {HOW}"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -22,6 +22,9 @@ from aifeature.spec import Feature
 from aifeature.suites import SuiteError
 
 Kind = Activation.Kind
+
+ROUNDING: Final = 1e-9
+"""Least difference of two rates."""
 
 OVERRIDE: Final = "prompt_override"
 """Kind of the alert while a prompt without evidence is live."""
@@ -142,6 +145,7 @@ def approve_override(request_id: int, *, reason: str, user_id: int) -> Activatio
         row.expires_at = database_now() + timedelta(hours=request.hours or 0)
         begun = _begin(control, row)
         end = "Evaluate it, or end the override: admin, Features, Prompts and evidence."
+        alerts.end(OVERRIDE, request.feature)  # that of an override before
         alerts.begin(OVERRIDE, request.feature, f"{in_words(begun)} {end}")
         return begun
 
@@ -338,9 +342,9 @@ def evidence_of(feature: Feature, version: str) -> Evidence:
 
 def _refuse_below_floor(feature: Feature, found: Evidence) -> None:
     """Refuse evidence below the floor in force, which may be higher than at its run."""
-    floor = controls.floors.in_force(feature, found.provider.partition(" ")[0]).least
+    floor = controls.floors.known(feature, found.provider.partition(" ")[0]).least
     rate = found.verdict.get("floor_rate")
-    if found.passed and rate is not None and rate < floor:
+    if found.passed and rate is not None and rate < floor - ROUNDING:
         raise RefusedError(
             f"{feature.slug} {found.version} passes {rate:.1%} of its cases, and the floor in force"
             f" is {floor:.1%}. Improve the prompt."
@@ -357,7 +361,8 @@ def end_expired(slug: str) -> None:
         return
     row = _row(_feature(slug), LivePrompt(newest.version, newest.prompt_hash), Kind.ENDED)
     row.reason, row.check_name, row.request = "It has expired.", "control.controls", newest
-    _insert(row)
+    with suppress(RefusedError):  # a person has just ended it
+        _insert(row)
 
 
 def command(slug: str, version: str) -> str:
@@ -382,10 +387,11 @@ def _before(feature: Feature) -> tuple[LivePrompt, Evidence] | None:
     if current is None:
         return None
     found = []
-    if current.kind == Kind.OVERRIDDEN and proven is not None and proven.evidence is not None:
+    if current.kind == Kind.OVERRIDDEN and proven is not None:
         prompt = LivePrompt(proven.version, proven.prompt_hash)
-        if live.has(feature, prompt):
-            return prompt, proven.evidence
+        proof = _for_roll_back(feature.slug, prompt)
+        if proof is not None and live.has(feature, prompt):
+            return prompt, proof
     for version in reversed(prompts.versions(feature.slug)):
         if int(version[1:]) >= int(current.version[1:]):
             continue
@@ -393,11 +399,29 @@ def _before(feature: Feature) -> tuple[LivePrompt, Evidence] | None:
             prompt = _prompt(feature, version)
         except RefusedError:  # its file cannot be read
             continue
-        proof = evidence.newest_of_prompt(feature.slug, live.provider(), prompt.hash).first()
-        if proof is not None and proof.passed:
+        if proof := _for_roll_back(feature.slug, prompt):
             found.append((prompt, proof))
     kept = [each for each in found if not _was_rolled_back(feature.slug, each[0].hash)]
     return next(iter(kept or found), None)
+
+
+def _for_roll_back(slug: str, prompt: LivePrompt) -> Evidence | None:
+    """Return the evidence with which a roll-back to a prompt is permitted, if any.
+
+    Any of a prompt that was live. Of another one the newest decides, if it passed.
+    """
+    provider = live.provider()
+    rows = evidence.newest_of_prompt(slug, provider, prompt.hash)
+    was_live = Activation.objects.filter(
+        feature=slug,
+        provider=provider,
+        prompt_hash=prompt.hash,
+        kind__in=(Kind.ACTIVATED, Kind.DEPLOYED),
+    )
+    if was_live.exists():
+        return rows.filter(passed=True).first()
+    newest = rows.first()
+    return newest if newest is not None and newest.passed else None
 
 
 def _was_rolled_back(slug: str, prompt_hash: str) -> bool:

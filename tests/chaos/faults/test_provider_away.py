@@ -20,7 +20,7 @@ from tests.sandbox_server import SandboxServer
 from workers import retry
 from workers.retry_budget import FLOOR, RATIO, WINDOW_S, RetryBudget
 
-pytestmark = [pytest.mark.usefixtures("committed")]
+pytestmark = [pytest.mark.usefixtures("committed", "live_prompt")]
 
 TEXT = {"document": "Refunds are paid within 30 days. The team answered 412 questions."}
 

@@ -66,6 +66,7 @@ def ran(
     before: Answers | None = None,
     state: str = Run.State.ENDED,
     model: str = "claude-haiku-5-5",
+    of: Suite | None = None,
 ) -> Run:
     """A run with these outcomes, which made no call."""
     run = plan.start(
@@ -75,7 +76,7 @@ def ran(
             baseline=baseline,
             repeats=3,
             cap_micro=10**9,
-            suite=suite(),
+            suite=of or suite(),
         ),
         reuse=False,
     )
@@ -198,12 +199,26 @@ def test_a_regression_of_the_live_prompt_is_not_repaired_by_running_it_again() -
     assert again.verdict["baseline"]["rate"] == pytest.approx(0.9)
 
 
-def test_outcomes_of_other_models_are_no_comparison() -> None:
+def test_outcomes_of_other_models_are_no_comparison_and_block_none() -> None:
+    """A provider may change what a model's name stands for: both prompts are run again then."""
     made_live("v1", 0.9)
-    ran("v1", share(0.9))
     row = recorded(ran("v2", share(0.9), model="claude-opus-5-5"))
     assert not row.passed
-    assert any("Other models answered the candidate" in each for each in row.verdict["reasons"])
+    assert any("run it with --against v1" in each for each in row.verdict["reasons"])
+    both = ran("v2", share(0.9), baseline="v1", before=share(0.9), model="claude-opus-5-5")
+    assert recorded(both).passed
+    assert recorded(ran("v1", share(0.9), model="claude-opus-5-5")).passed, "nothing is voided"
+
+
+def test_a_regression_of_the_live_prompt_stays_one_after_an_edit_of_the_suite(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made_live("v1", 0.9)
+    edited = replace(suite(), hash="e" * 64, cases=suite().cases[1:])
+    monkeypatch.setattr(suites, "load", lambda *_args, **_named: edited)
+    row = recorded(ran("v1", share(0.7), of=edited))
+    assert not row.passed
+    assert row.verdict["baseline"]["rate"] == pytest.approx(89 / 99)
 
 
 def test_evidence_below_a_floor_that_was_raised_since_does_not_count(
@@ -211,7 +226,7 @@ def test_evidence_below_a_floor_that_was_raised_since_does_not_count(
 ) -> None:
     assert recorded(ran("v1", share(0.3))).passed
     higher = controls.floors.InForce(0.8)
-    monkeypatch.setattr(controls.floors, "in_force", lambda *_: higher)
+    monkeypatch.setattr(controls.floors, "known", lambda *_: higher)
     with pytest.raises(RefusedError, match="the floor in force"):
         activations.activate(SLUG, "v1", reason="r", check_name="test")
 

@@ -332,8 +332,47 @@ def test_a_later_activation_ends_an_override_for_good(ada: User, sam: User) -> N
     assert activations.open_override(SLUG) is None
 
 
+def test_a_measurement_of_an_older_version_takes_no_roll_back_away() -> None:
+    proof.activate(SLUG, "v2")
+    proof.activate(SLUG)
+    proof.evidence(SLUG, "v2", passed=False, verdict={"decision": "regression"})
+    assert activations.roll_back(SLUG, reason="Worse.", check_name="test").version == "v2"
+
+
+def test_nothing_but_an_override_was_live_and_no_roll_back_goes_forward(
+    ada: User, sam: User
+) -> None:
+    _overridden("v1", 5, ada, sam)
+    found = proof.evidence(SLUG, fresh_until=timezone.now() - timedelta(days=1))
+    assert "A roll-back goes to a version before v1" in refused_by_database(
+        "INSERT INTO aifeature_activation (feature, provider, version, prompt_hash, kind,"
+        " check_name, reason, evidence_id)"
+        " VALUES ('summarize', 'sandbox', 'v3', %s, 'rolled_back', 'me', 'r', %s)",
+        found.prompt_hash,
+        found.pk,
+    )
+
+
+def test_a_later_regression_under_other_conditions_counts_against_older_evidence() -> None:
+    older = proven("v3")
+    failed: dict[str, Any] = {
+        "passed": False,
+        "verdict": {"decision": "regression"},
+        "fingerprint": "f" * 64,
+    }
+    proof.evidence(SLUG, **failed)
+    assert "newer evidence" in refused_by_database(
+        "INSERT INTO aifeature_activation (feature, provider, version, prompt_hash, kind,"
+        " check_name, reason, evidence_id)"
+        " VALUES ('summarize', 'sandbox', 'v3', %s, 'activated', 'me', 'r', %s)",
+        older.prompt_hash,
+        older.pk,
+    )
+
+
 def test_a_roll_back_ends_an_override_also_of_an_older_version(ada: User, sam: User) -> None:
     proof.open_to_users(SLUG)
+    proof.evidence(SLUG, fingerprint="of last week")
     _overridden("v1", 5, ada, sam)
     assert activations.roll_back(SLUG, reason="Worse.", check_name="test").version == "v3"
     assert live() == "v3"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aifeature.services import controls
+from aifeature.services.promotion import activations
 from evals import cli, local, ready
 from evals.commands import codes, driving
 from evals.harness import costs, plan
@@ -115,6 +116,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[plan.Wanted]:
         raise plan.PlanError(f"stop here, reuse {reuse}")
 
     monkeypatch.setattr(ready, "missing", lambda: "")
+    monkeypatch.setattr(activations, "proven_row", lambda _: None)
     monkeypatch.setattr(controls, "live_version", lambda _: None)
     monkeypatch.setattr(controls, "prompt_version", lambda _: "v1")
     monkeypatch.setattr(
@@ -150,6 +152,7 @@ def test_the_price_is_shown_before_the_question(
 def test_in_a_trial_with_staff_the_candidate_is_compared_with_the_prompt_of_users(
     started: list[plan.Wanted], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(activations, "proven_row", lambda _: None)
     monkeypatch.setattr(controls, "live_version", lambda _: "v2")
     monkeypatch.setattr(controls, "prompt_version", lambda _: "v3")
     assert cli.main(["run", "summarize", "-n", "2"]) == codes.WRONG

@@ -15,6 +15,7 @@ from aifeature import registry, suites
 from aifeature.services import controls
 from aifeature.services.monitoring import signs_of_life
 from aifeature.services.monitoring.signs_of_life import LastSeen
+from aifeature.services.promotion import activations
 from evals import cli, ready, run_eval, suite_checks
 
 COMMAND = "python -m evals.local python evals/run_eval.py"
@@ -79,6 +80,7 @@ def test_it_runs_the_live_prompt_or_the_active_one_by_the_usual_command(
 
     monkeypatch.setattr(cli, "main", main)
     live = {"answer": "v2-of-answer"}
+    monkeypatch.setattr(activations, "proven_row", lambda _: None)
     monkeypatch.setattr(controls, "live_version", lambda feature: live.get(feature.slug))
     monkeypatch.setattr(controls, "prompt_version", lambda feature: f"v3-of-{feature.slug}")
     assert run_eval.main(["--feature", "answer", "mine.json"]) == 3
