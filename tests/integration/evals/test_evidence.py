@@ -200,7 +200,7 @@ def test_a_regression_of_the_live_prompt_is_not_repaired_by_running_it_again() -
 
 
 def test_outcomes_of_other_models_are_no_comparison_and_block_none() -> None:
-    """A provider may change what a model's name stands for: both prompts are run again then."""
+    """The provider gave the name to another model: both prompts are run again then."""
     made_live("v1", 0.9)
     row = recorded(ran("v2", share(0.9), model="claude-opus-5-5"))
     assert not row.passed
