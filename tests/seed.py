@@ -26,7 +26,8 @@ def main() -> None:
     from django.contrib.auth.models import User  # noqa: PLC0415
     from django.core.management import call_command  # noqa: PLC0415
 
-    from aifeature.models import ApiToken  # noqa: PLC0415
+    from aifeature.models import ApiToken, Stage  # noqa: PLC0415
+    from aifeature.services.controls import effective  # noqa: PLC0415
     from project import loading  # noqa: PLC0415
     from tests import proof  # noqa: PLC0415
 
@@ -37,13 +38,15 @@ def main() -> None:
     users = list(islice(User.objects.filter(is_staff=False).order_by("pk").iterator(), count))
     tokens = [ApiToken.issue(user_id=user.pk, name="seed")[1] for user in users]
     opened = {
+        "stage": Stage.EVERYONE,
         "daily_budget_usd": FEATURE_BUDGET,
         "user_daily_budget_usd": budget,
         "requests_per_minute": Decimal(99_999),
         "tokens_per_minute": 2_000_000_000,
         "user_in_flight": 1_000,
     }
-    proof.open_to_users("summarize", **opened)
+    proof.activate("summarize")
+    effective.change("summarize", opened, reason="Opened for a test.", check_name="seed")
     sys.stdout.write(json.dumps({"users": [user.pk for user in users], "tokens": tokens}) + "\n")
 
 
