@@ -38,7 +38,7 @@ class Standing:
     live: Activation | None
     """With this provider. Its prompt may be missing in this code."""
     served: str
-    """A sentence: who gets an answer, with which version, and why no others."""
+    """A sentence: the users who get an answer, and their version."""
     versions: tuple[Version, ...]
     """Newest first."""
     rollback: str | None

@@ -254,6 +254,10 @@ def test_a_prompt_that_is_live_by_an_override_is_compared_with_the_one_before(ad
     assert not recorded(ran("v2", share(0.9))).passed
     with pytest.raises(RefusedError, match="did not pass"):
         activations.activate(SLUG, "v2", reason="r", check_name="test")
+    request = activations.request_override(SLUG, "v3", hours=1, reason="r", user_id=ada.pk)
+    activations.approve_override(request.pk, reason="r", user_id=other.pk)
+    first = recorded(ran("v3", share(0.7)))
+    assert (first.passed, first.verdict["compared_with"]) == (False, "v1")
 
 
 def test_a_baseline_that_was_taken_from_another_run_counts_once() -> None:

@@ -252,6 +252,7 @@ def test_a_deploy_that_changes_the_hash_serves_staff_only_until_evidence_exists(
     ada: User, sam: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proof.open_to_users(SLUG)
+    proven("v3")
     assert SUMMARIZE in jobs.visible_features(user=ada)
     route = SUMMARIZE.routes[-1].model_copy(update={"models": ("claude-opus-5-5",)})
     changed = SUMMARIZE.model_copy(update={"routes": (route,)})
