@@ -137,6 +137,74 @@ class Limits(_Frozen):
     """Concurrent calls of one user; above it jobs wait. None: no limit."""
 
 
+class Policy(StrEnum):
+    """The consequence of a finding of a guard. Each step includes those before it."""
+
+    OFF = "off"
+    """Nothing: it is not recorded."""
+
+    FLAG = "flag"
+    """The audit log has a row."""
+
+    TIGHTEN = "tighten"
+    """Stricter rules hold for the answer: no streaming, no links, and moderation."""
+
+    REFUSE = "refuse"
+    """The request or the answer is refused, with a sentence for the user."""
+
+
+class Moderation(StrEnum):
+    """Which answers the feature `moderation` reads before users do."""
+
+    NEVER = "never"
+    TIGHTENED = "tightened"
+    """Answers to requests that a guard tightened."""
+    ALWAYS = "always"
+
+
+class Guards(_Frozen):
+    """Guards of one feature.
+
+    Hidden characters, personal data, active links and HTML never stay. A policy decides what else
+    follows from a finding.
+    """
+
+    hidden_characters: Policy = Policy.FLAG
+    """Characters in the input that no reader sees: control, zero-width, direction and tag."""
+
+    personal_data: Policy = Policy.FLAG
+    """Listed kinds of personal data, in the input or in the answer."""
+
+    injection: Policy = Policy.TIGHTEN
+    """Sentences of the input that try to give the model orders."""
+
+    foul_language: Policy = Policy.FLAG
+    """Insults and obscene words in the input."""
+
+    links: Policy = Policy.FLAG
+    """Links, images and HTML in the answer that are not of the feature's knowledge."""
+
+    moderation: Moderation = Moderation.TIGHTENED
+    """Which answers a cheap model reads before users do."""
+
+    languages: tuple[str, ...] = ()
+    """Languages that inputs and answers have (ISO 639-1).
+
+    An input in one of them gets its answer in the same one. Empty: no language is checked.
+    """
+
+    from_input: bool = False
+    """Whether the answer is made from words of the input, as a summary is. One that shares almost
+    none of them is off topic."""
+
+    fallback: str = Field(
+        default="We cannot show this answer, because it may be unsafe. Please try other words.",
+        min_length=1,
+        max_length=300,
+    )
+    """The sentence that users get instead of an unsafe answer."""
+
+
 class Kind(StrEnum):
     """The kind of an example."""
 
@@ -332,6 +400,12 @@ class Feature(_Frozen):
     review_share: float = Field(default=0.0, ge=0, le=1)
     """Share of the answers from which the weekly review is drawn."""
 
+    untrusted: frozenset[str] = frozenset()
+    """Input fields whose words a random character joins in the prompt, which distinguish
+    them from instructions (datamarking, arXiv 2403.14720)."""
+
+    guards: Guards = Guards()
+
     limits: Limits = Limits()
 
     @field_validator("routes")
@@ -375,6 +449,21 @@ class Feature(_Frozen):
     def _stream_field_exists(self) -> Feature:
         if self.stream_field and self.stream_field not in self.output_schema.get("properties", {}):
             raise ValueError(f"stream_field {self.stream_field!r} is no field of the output model")
+        return self
+
+    @model_validator(mode="after")
+    def _untrusted_are_fields(self) -> Feature:
+        if unknown := sorted(self.untrusted - set(self.input_model.model_fields)):
+            raise ValueError(f"untrusted names {unknown}, which are no fields of the input model")
+        return self
+
+    @model_validator(mode="after")
+    def _nothing_is_shown_before_its_moderation(self) -> Feature:
+        if self.guards.moderation is Moderation.ALWAYS and self.stream_field:
+            raise ValueError(
+                "a feature that always moderates has no stream_field: users would read the answer"
+                " before it was moderated"
+            )
         return self
 
     @model_validator(mode="after")
