@@ -4,8 +4,10 @@ A prompt file is `features/<folder>/v<N>.md`: TOML between two `+++` lines (its 
 author's note), then a `# System` part and a `# User` part.
 
 The system part is the same for every call, so that the provider can cache it. Its `{{name}}` are
-the feature's knowledge: files of its folder. In the user part `{{name}}` is an input field, and
-`{{fence}}` a random marker that is new for every rendering: text of a user cannot contain it.
+the feature's knowledge: files of its folder. In the user part `{{name}}` is an input field,
+`{{fence}}` a random marker that is new for every rendering, and `{{datamark}}` the character
+between the words of untrusted fields. Text of a user can contain neither, and stands after the last
+cache breakpoint. `aifeature.fences` has the rules.
 
 A released file never changes; a new text is a new version.
 """
@@ -20,13 +22,14 @@ import string
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from aifeature import registry
+from aifeature import fences, registry
+from aifeature.fences import FenceError, Rendered
 from aifeature.spec import Feature
 
 _FILE = re.compile(
@@ -38,7 +41,13 @@ _FILE = re.compile(
 FENCE: Final = "fence"
 """The variable of the random marker."""
 
+DATAMARK: Final = "datamark"
+"""The variable of the datamark."""
+
+_OF_RENDERING: Final = frozenset({FENCE, DATAMARK})
+
 _FENCE_BYTES: Final = 8
+_MARKER: Final = re.compile(rf"[0-9a-f]{{{2 * _FENCE_BYTES}}}")
 
 
 _RELEASED: Final = re.compile(r"(?P<version>v[1-9]\d*) (?P<hash>[0-9a-f]{64})")
@@ -91,23 +100,74 @@ class Prompt:
     """Hex SHA-256 of what the prompt's file sends: texts and parameters. It is recorded when the
     version is released."""
 
-    def render(self, variables: Mapping[str, str], *, fence: str | None = None) -> str:
+    untrusted: frozenset[str] = frozenset()
+    """The fields that are datamarked, if the user part explains the `{{datamark}}`."""
+
+    @property
+    def _names(self) -> set[str]:
+        return set(_Template(self.user).get_identifiers())
+
+    @property
+    def is_datamarked(self) -> bool:
+        """Whether a character stands between the words of the untrusted fields."""
+        return DATAMARK in self._names and bool(self.untrusted)
+
+    def render(self, variables: Mapping[str, str], *, fence: str | None = None) -> Rendered:
         """Return the user turn with all variables filled in.
 
-        Untrusted text must not close the tag around it, so a zero-width space is put after the `<`
-        of each closing tag that the template uses. `fence` replaces the random marker.
+        Each field is escaped, so that it can close or forge no fence and no turn. The untrusted
+        ones are datamarked. `fence` replaces the random marker, or seeds it.
 
         Raises:
             PromptError: a variable of the template is missing, or a given one is not used.
+            FenceError: a text contains the marker, or no datamark is free. Nothing may be sent.
+
+        Example:
+            >>> prompts.get("summarize", "v4").render({"document": "Hello"}).text
+            'In the document, the character ^ ...'
         """
-        names = set(_Template(self.user).get_identifiers()) - {FENCE}
-        if names != set(variables):
+        names = self._names
+        if names - _OF_RENDERING != set(variables):
             raise PromptError(f"{self.version}: template uses {names}, got {set(variables)}")
-        tags = "|".join(map(re.escape, set(re.findall(r"</(\w+)\b", self.user)))) or r"(?!)"
-        closing = re.compile(rf"<(?=\s*/\s*(?:{tags})\b)", re.IGNORECASE)
-        fenced = {name: closing.sub("<\u200b", text) for name, text in variables.items()}
-        marker = secrets.token_hex(_FENCE_BYTES) if fence is None else fence
-        return _Template(self.user).substitute(fenced, **{FENCE: marker})
+        marker = _marker(fence)
+        if any(fences.holds(text, marker) for text in variables.values()):
+            raise FenceError("the text contains the marker of its own fence")
+        values = {name: fences.escape(text) for name, text in variables.items()}
+        entities = frozenset().union(*map(fences.entities_of, values.values()))
+        mark = ""
+        if DATAMARK in names:
+            taken = (_characters(self.system), self.user, *values.values())
+            mark = fences.choose_mark(marker, taken)
+            for name in self.untrusted:
+                values[name] = fences.datamark(values[name], mark)
+        text = _Template(self.user).substitute(values, **{FENCE: marker, DATAMARK: mark})
+        return Rendered(text, marker, mark, entities)
+
+    def unprotected(self) -> list[str]:
+        """Return the untrusted fields that have no fence with the marker, or no datamark."""
+        name = rf"[^<>{{}}]*\{{\{{{FENCE}\}}\}}[^<>{{}}]*"
+        is_marked = DATAMARK in self._names
+        return [
+            field
+            for field in sorted(self.untrusted)
+            if not is_marked
+            or not re.search(rf"<(\w+){name}>\s*\{{\{{{field}\}}\}}\s*</\1{name}>", self.user)
+        ]
+
+
+@lru_cache(maxsize=64)
+def _characters(text: str) -> str:
+    """Return each character of a text once."""
+    return "".join(set(text))
+
+
+def _marker(fence: str | None) -> str:
+    """Return a random marker, or the one of a fixed `fence`, which may be too short to be rare."""
+    if fence is None:
+        return secrets.token_hex(_FENCE_BYTES)
+    if _MARKER.fullmatch(fence):
+        return fence
+    return hashlib.sha256(fence.encode()).hexdigest()[: 2 * _FENCE_BYTES]
 
 
 def _hash(parts: Mapping[str, Any]) -> str:
@@ -134,14 +194,18 @@ def _parse(feature: Feature, version: str, source: str) -> Prompt:
             " part, which has no other variables, so that it can be cached"
         )
     fields = set(feature.input_model.model_fields)
-    if unknown := (set(template.get_identifiers()) - {FENCE}) ^ (fields - {FENCE}):
+    used = set(template.get_identifiers())
+    if unknown := (used - _OF_RENDERING) ^ (fields - _OF_RENDERING):
         raise PromptError(f"{where}: {sorted(unknown)} must be in both the input and the prompt")
-    if FENCE in fields:
-        raise PromptError(f"{where}: the input may have no field {FENCE!r}: it names the marker")
+    for name, what in ((FENCE, "the marker"), (DATAMARK, "the datamark")):
+        if name in fields:
+            raise PromptError(f"{where}: the input may have no field {name!r}: it names {what}")
     system = stable.substitute({name: _knowledge(feature, name) for name in feature.knowledge})
     own = {"user": template.template, "parameters": parameters.model_dump()}
     routes = [route.model_dump(mode="json", exclude_defaults=True) for route in feature.routes]
     everything = {**own, "system": system, "schema": feature.output_schema, "routes": routes}
+    if DATAMARK in used:
+        everything["untrusted"] = sorted(feature.untrusted)
     return Prompt(
         version=version,
         parameters=parameters,
@@ -150,6 +214,7 @@ def _parse(feature: Feature, version: str, source: str) -> Prompt:
         user=template.template,
         hash=_hash(everything),
         own_hash=_hash({**own, "system": stable.template}),
+        untrusted=feature.untrusted,
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
+from math import ceil
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -14,13 +15,15 @@ from django.core.checks import Warning as Doubt
 from django.db import Error as DatabaseError
 from pydantic import ValidationError
 
-from aifeature import folder_checks, prompts, registry
+from aifeature import fences, folder_checks, prompts, registry
 from aifeature.money import MICRO_PER_USD, cents_up
 from aifeature.policies import budget
 from aifeature.prompts import PromptError
 from aifeature.services.controls import row_check
 from aifeature.spec import Feature, Route
 from workers.inference import InferenceRequest, Message, NotPriced, TextBlock, catalog, pricing
+
+UNPROTECTED: Final = "aifeature.E013"
 
 LARGEST_SHARE = 5
 """A feature's daily cap should be at least this multiple of one user's spend cap."""
@@ -123,6 +126,15 @@ def _prompt_problems(feature: Feature) -> Iterator[CheckMessage]:
             )
     if not is_readable:
         return
+    for field in prompts.get(feature.slug, feature.prompt_version).unprotected():
+        yield Error(
+            f"The prompt {feature.slug}/{feature.prompt_version} does not protect the untrusted"
+            f" field {field}.",
+            hint=f'Put {{{{{field}}}}} between <{field} id="{{{{fence}}}}"> and'
+            f' </{field} id="{{{{fence}}}}"> in the user part of a new version in {folder}/, and'
+            " let it say that {{datamark}} stands between the words.",
+            id=UNPROTECTED,
+        )
     try:
         changed = prompts.changed(feature.slug)
     except PromptError as error:
@@ -203,8 +215,9 @@ def too_large(
 def largest_bound_micro(feature: Feature) -> int:
     """Return the micro-dollars that the largest input reserves at its most expensive model.
 
-    Texts that Unicode's form NFKC makes longer reserve more, up to eleven times as much. They are
-    rare; a call that exceeds the caps is refused.
+    Texts that Unicode's form NFKC makes longer reserve more, up to eleven times as much, and texts
+    of `<` and `&`, which are written as entities, up to six times. They are rare; a call that
+    exceeds the caps is refused.
     """
     return max(
         _bound_micro(feature, route, model) for route in feature.routes for model in route.models
@@ -213,7 +226,8 @@ def largest_bound_micro(feature: Feature) -> int:
 
 def _bound_micro(feature: Feature, route: Route, model: str) -> int:
     prompt = prompts.get(feature.slug, feature.prompt_version)
-    longest = feature.limits.max_input_bytes + len(prompt.user.encode())
+    growth = fences.GROWTH if prompt.is_datamarked else 1
+    longest = ceil(feature.limits.max_input_bytes * growth) + len(prompt.user.encode())
     size = longest if route.up_to_bytes is None else min(longest, route.up_to_bytes)
     request = InferenceRequest(
         attempt_id=UUID(int=0),

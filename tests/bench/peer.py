@@ -66,7 +66,7 @@ def command(threads: int) -> list[str]:
 def _arguments() -> dict[str, Any]:
     feature = registry.get(FEATURE)
     prompt = prompts.get(FEATURE, feature.prompt_version)
-    question = prompt.render({"document": DOCUMENT})
+    question = prompt.render({"document": DOCUMENT}).text
     schema = wire_schema(feature.output_schema)
     return {
         "model": feature.routes[0].models[0],

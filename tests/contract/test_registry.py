@@ -88,7 +88,7 @@ def test_the_largest_input_is_bound_as_its_call_would_be() -> None:
     limits = registry.get("summarize").limits.model_copy(update={"max_input_bytes": 2_000})
     feature = broken(limits=limits, routes=(Route(models=("claude-opus-5-5",)),))
     prompt = prompts.get(feature.slug, feature.prompt_version)
-    question = prompt.render({"document": "x" * (2_000 - len('{"document":""}'))})
+    question = prompt.render({"document": ("word " * 400)[: 2_000 - len('{"document":""}')]}).text
     sent = InferenceRequest(
         attempt_id=UUID(int=0),
         model="claude-opus-5-5",

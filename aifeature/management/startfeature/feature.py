@@ -72,6 +72,8 @@ FEATURE = Feature(
     input_model=Message,
     output_model=Note,
     prompt_version="v1",
+    # Decide: the fields with text that others wrote. The prompt marks the words of each.
+    untrusted=frozenset({"text"}),
     # Decide: the cheapest model that is good enough, and one for answers that stay unusable.
     routes=(Route(models=("claude-haiku-5-5", "claude-sonnet-5-5")),),
     stream_field="gist",

@@ -335,7 +335,7 @@ def _nothing() -> None:
 def route(size: int) -> tuple[str, ...]:
     """Return the models for a document of this size."""
     facts = Facts(
-        prompt_bytes=len(PROMPT.render({"document": "x" * size}).encode()),
+        prompt_bytes=len(PROMPT.render({"document": "x" * size}).text.encode()),
         stage=Stage.EVERYONE,
         language=str,
         budget_share=float,
@@ -350,7 +350,7 @@ def request(model: str, size: int) -> InferenceRequest:
         attempt_id=uuid4(),
         model=model,
         system=(TextBlock(PROMPT.system, cache=True),),
-        messages=(Message("user", (TextBlock(PROMPT.render({"document": "x" * size})),)),),
+        messages=(Message("user", (TextBlock(PROMPT.render({"document": "x" * size}).text),)),),
         max_tokens=PROMPT.parameters.max_tokens,
         output_schema=FEATURE.output_schema,
     )
