@@ -55,6 +55,13 @@ class Run(models.Model):
         null=True, help_text="Version, hash and models of the judge; empty without one."
     )
     scorer_hash = models.CharField(max_length=64, help_text="Of the code of the scorers.")
+    guard_hash = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of the policies of the guards; empty before there were any.",
+    )
     provider = models.CharField(
         max_length=120, help_text="`anthropic`, `sandbox`, or a provider elsewhere."
     )

@@ -203,6 +203,10 @@ class Env(BaseSettings):
     """Days for which evidence permits to activate a prompt, or to open a feature to more users. It
     never stops a prompt that is live."""
 
+    guard_event_days: int = Field(default=180, ge=30, le=3650, examples=[180, 30])
+    """Days after which a row of the guards' audit log is deleted, with its evidence: a few words of
+    an input or an answer, without personal data. They may outlive the content of their job."""
+
     lease_seconds: int = Field(default=15, ge=3, le=600, examples=[15, 60])
     """Seconds for which a job stays with a worker that sends no heartbeat."""
 

@@ -166,7 +166,9 @@ AXES_COOLOFF_TIME = timedelta(minutes=15)
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # further attempts do not extend the lock
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "aifeature.web.errors.locked_out"
-AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "carried"]  # `carried` is a user's text
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address"]  # in log lines
+AXES_HANDLER = "aifeature.services.sign_in.failures.Handler"
+AXES_USERNAME_CALLABLE = "aifeature.services.sign_in.failures.stored_name"
 AXES_DISABLE_ACCESS_LOG = True  # successful sign-ins and their addresses are not stored
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
@@ -212,7 +214,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 CONTENT_SECURITY_POLICY = {"DIRECTIVES": content_policy.PAGES}
 X_FRAME_OPTIONS = "DENY"
 # A new API token is shown once in a message, which must not be in a cookie.
-MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+MESSAGE_STORAGE = "project.notices.NoticeStorage"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; the API answers 413 above it
 FILE_UPLOAD_MAX_MEMORY_SIZE = 262_144  # bytes; the rest of a request is on disk until it is read
 
@@ -259,6 +261,7 @@ AIFEATURE: dict[str, Any] = {
     "EVALS_DAILY_BUDGET_USD": ENV.evals_daily_budget_usd,
     "EVALS_RETENTION_DAYS": ENV.evals_retention_days,
     "EVIDENCE_DAYS": ENV.evidence_days,
+    "GUARD_EVENT_DAYS": ENV.guard_event_days,
 }
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {

@@ -11,6 +11,7 @@ from aifeature.models.control import (
 )
 from aifeature.models.dispatch import DispatchTurn, Worker
 from aifeature.models.failure import WebFailure
+from aifeature.models.guard_event import GuardEvent, NewGuardEvent
 from aifeature.models.job import EVALUATIONS_ACCOUNT, TERMINAL, CancelledBy, Job, Origin, Status
 from aifeature.models.ledger import (
     NEEDS_A_PERSON,
@@ -47,10 +48,12 @@ __all__ = [
     "Evidence",
     "FeatureControl",
     "Forced",
+    "GuardEvent",
     "Job",
     "KillMode",
     "Launch",
     "ModelControl",
+    "NewGuardEvent",
     "Origin",
     "Probe",
     "ProviderAccount",

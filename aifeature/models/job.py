@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from aifeature.models.free_text import FreeLine
+
 
 class Status(models.TextChoices):
     QUEUED = "queued"
@@ -75,7 +77,9 @@ class Job(models.Model):
         help_text="A user, or an evaluation.",
     )
     options = models.JSONField(
-        null=True, help_text="Of an evaluation: the prompt version, and what makes a repeat unique."
+        null=True,
+        help_text="Of an evaluation: the prompt version, and what makes a repeat unique. Of a user:"
+        " what the guards of its input decided.",
     )
     status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
 
@@ -152,7 +156,7 @@ class Job(models.Model):
         help_text="The result is the feature's plain answer, made without a model.",
     )
 
-    approval_reason = models.CharField(
+    approval_reason = FreeLine(
         max_length=200,
         blank=True,
         default="",

@@ -54,8 +54,10 @@ BEGIN
                 j.feature, j.user_id, today, p_bound, (p_caps->>'user')::bigint,
                 (p_caps->>'user_spend')::bigint, (p_caps->>'account')::bigint);
             -- Counted under the lock of the user's window, so that two calls cannot both be the last.
+            -- A moderation call does not count: the call whose answer it reads does.
             IF (SELECT count(*) FROM aifeature_attempt a
-                 WHERE a.state = 'started' AND a.feature = j.feature AND a.user_id = j.user_id)
+                 WHERE a.state = 'started' AND a.feature = j.feature AND a.user_id = j.user_id
+                   AND a.purpose <> 'moderation')
                >= (p_caps->>'in_flight')::bigint THEN
                 RAISE EXCEPTION 'user_busy' USING ERRCODE = 'AIF03';
             END IF;

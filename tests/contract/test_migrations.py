@@ -80,6 +80,8 @@ REVIEWED: dict[str, str] = {
     "0046_evidence: SQL: CREATE OR REPLACE TRIGGER prompt_guard": (
         "Old code opens features without evidence in admin alone, which is to be refused."
     ),
+    "0047_guard_events: SQL: CREATE OR REPLACE TRIGGER event_guard": "On a table that it makes.",
+    "0047_guard_events: SQL: CREATE OR REPLACE TRIGGER truncate_guard": "On a table that it makes.",
     "0024_watch: SQL: CREATE OR REPLACE TRIGGER schedule_guard": (
         "Old beats write columns that it leaves free; what old admin changes of a protected check"
         " is to be refused."

@@ -73,6 +73,7 @@ class Command(BaseCommand):
             f"  {found.sessions} sessions and {found.sign_ins} records of sign-ins: deleted\n"
             f"  {found.invitations} invitations to features: withdrawn\n"
             f"  {found.rate_overrides} rates of their own: deleted\n"
+            f"  {found.guard_events} guard events: their evidence is deleted\n"
             f"The account is closed and becomes {records.erased_name(user)}. This cannot be undone."
         )
 

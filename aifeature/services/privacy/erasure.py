@@ -64,7 +64,9 @@ def erase(user: User, *, reason: str, report: Callable[[str], None]) -> bool:
         before = sums.of_everything()
         jobs = _erase_jobs(user, report)
         # A list, so that `any` does not skip a step.
-        changed = any([jobs, _erase_calls(user), _erase_traces(user), _rename(user)])
+        changed = any(
+            [jobs, _erase_calls(user), _erase_events(user), _erase_traces(user), _rename(user)]
+        )
         if (after := sums.of_everything()) != before:
             raise ErasureError(
                 "The sums of the ledger would have changed, so nothing was erased. This is a"
@@ -126,6 +128,10 @@ def _erase_calls(user: User) -> int:
     content = Q(request__isnull=False) | ~Q(output="") | ~Q(error_detail="")
     calls = Attempt.objects.filter(content, user=user)
     return calls.update(request=None, output="", error_detail="")
+
+
+def _erase_events(user: User) -> int:
+    return records.guard_events(user).exclude(evidence="").update(evidence="")
 
 
 def _erase_traces(user: User) -> int:

@@ -19,6 +19,7 @@ from aifeature.models import (
     ApiToken,
     Attempt,
     ControlChange,
+    GuardEvent,
     Job,
     Launch,
     RateOverride,
@@ -36,6 +37,7 @@ CHUNK: Final = 20
 """Jobs in memory at the same time, with their calls. Each may hold a document of a megabyte."""
 
 WITHHELD: Final = "withheld: no person has approved this answer"
+NOT_SHOWN: Final = "withheld: words of an answer that a guard stopped"
 
 _SECRETS: Final = frozenset({"password", "digest"})
 """Columns that could give a reader access. They hold no personal data."""
@@ -57,6 +59,7 @@ def document(user: User) -> Iterator[str]:
 def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
     yield "jobs", _jobs(user)
     yield "calls_without_a_job", _plain(Attempt.objects.filter(user=user, job=None))
+    yield "guard_events", (_found_in(row) for row in records.guard_events(user).order_by("pk"))
     yield "api_tokens", _plain(ApiToken.objects.filter(user=user))
     yield "sessions", ({"expires_at": row.expire_date} for row in sign_ins.of(user))
     yield "browsers", _browsers(user)
@@ -76,6 +79,12 @@ def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
     yield "charges_by_day", _plain(own)
     account = SpendWindow.objects.filter(scope="account", key=str(user.pk))
     yield "charges_of_all_features_by_day", _plain(account)
+
+
+def _found_in(event: GuardEvent) -> dict[str, Any]:
+    """Return the row without words of an answer: a guard stopped it, or it holds a secret."""
+    is_own = event.stage == GuardEvent.Stage.INPUT or not event.evidence
+    return _row(event) if is_own else {**_row(event), "evidence": NOT_SHOWN}
 
 
 def _browsers(user: User) -> Iterator[dict[str, Any]]:

@@ -19,10 +19,12 @@ from aifeature.models import (
     Attempt,
     ControlChange,
     FeatureControl,
+    GuardEvent,
     Job,
     Launch,
     RateOverride,
 )
+from aifeature.services.sign_in import failures
 from aifeature.services.sign_in import sign_ins as sessions
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Found:
     sign_ins: int
     invitations: int
     rate_overrides: int
+    guard_events: int
 
 
 def find(user: User) -> Found:
@@ -58,14 +61,15 @@ def find(user: User) -> Found:
         sign_ins=sum(rows.count() for rows in sign_ins(user)),
         invitations=invitations(user).count(),
         rate_overrides=rate_overrides(user).count(),
+        guard_events=guard_events(user).count(),
     )
 
 
 def sign_ins(user: User) -> list[QuerySet[Any]]:
     """Return records of sign-ins, mostly failed, with the account's name or address."""
-    named = Q(username__iexact=user.get_username())
+    named = failures.of_name(user.get_username())
     if user.email:
-        named |= Q(username__iexact=user.email)
+        named |= failures.of_name(user.email)
     return [model.objects.filter(named) for model in _SIGN_INS]
 
 
@@ -75,6 +79,11 @@ def invitations(user: User) -> QuerySet[FeatureControl]:
 
 def rate_overrides(user: User) -> QuerySet[RateOverride]:
     return RateOverride.objects.filter(user=user)
+
+
+def guard_events(user: User) -> QuerySet[GuardEvent]:
+    """Return what guards found in the user's requests, also in rows that do not name the user."""
+    return GuardEvent.objects.filter(Q(user=user) | Q(job__user=user))
 
 
 def log_about(user: User) -> QuerySet[LogEntry]:

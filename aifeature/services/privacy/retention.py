@@ -1,4 +1,7 @@
-"""Retention: deletes the content of old jobs. Their times, tokens and costs stay."""
+"""Retention: deletes the content of old jobs, and old guard events.
+
+Times, tokens and costs of jobs stay.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from aifeature.services import controls, ticks
 from aifeature.services.alerting import check_runs
 from aifeature.services.alerting.check_runs import Found
 from aifeature.services.failures import web_failures
+from aifeature.services.guards import audit
 from aifeature.services.sign_in import limits
 
 logger = logging.getLogger(__name__)
@@ -38,8 +42,12 @@ def run_daily(*, also: Callable[[], str] | None = None) -> int:
         blanked = blank_expired()
         web_failures.prune()
         limits.prune()
-        logger.info("retention: %d jobs blanked, %d old ticks deleted", blanked, pruned)
-        result = f"The content of {blanked} jobs was deleted."
+        events = audit.delete_expired(batch=BATCH)
+        logger.info(
+            "retention: %d jobs blanked, %d guard events and %d old ticks deleted",
+            *(blanked, events, pruned),
+        )
+        result = f"The content of {blanked} jobs and {events} guard events were deleted."
         return Found(ok=True, result=f"{result} {also()}" if also else result)
 
     check_runs.run(TASK, blank)
