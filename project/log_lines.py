@@ -10,7 +10,7 @@ import logging
 import time
 from typing import Any, Final
 
-from aifeature.services.texts import references
+from aifeature.services.texts import references, web_addresses
 from project import scrubbing
 
 LONGEST: Final = 2_000
@@ -26,6 +26,10 @@ TRACE_TAIL: Final = 60
 INDENT: Final = "    "
 
 _ERROR: Final = 500
+
+
+OF_VISITORS: Final = frozenset({"axes", "django", "tornado"})
+"""Libraries whose lines quote paths, hosts and headers that visitors send."""
 
 
 def is_refusal(record: logging.LogRecord) -> bool:
@@ -51,6 +55,8 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and indented lines for its traceback."""
         record.message = record.getMessage()
+        if record.name.partition(".")[0] in OF_VISITORS:
+            record.message = web_addresses.safe(record.message)
         if reference := references.current():
             record.message = f"[{reference}] {record.message}"
         if left_out := getattr(record, "left_out", ""):

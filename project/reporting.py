@@ -14,6 +14,7 @@ from sentry_sdk.integrations.celery import CeleryIntegration
 from sentry_sdk.integrations.django import DjangoIntegration
 from sentry_sdk.integrations.logging import ignore_logger
 
+from aifeature.services.texts import web_addresses
 from project import scrubbing
 
 _KEPT: Final = (
@@ -82,7 +83,10 @@ def rebuilt(event: Any, hint: Any) -> Any:
         if name in event.get("contexts", {})
     }
     if "request" in event:
-        found["request"] = _only(event["request"], ("method", "url"))
+        sent = _only(event["request"], ("method", "url"))
+        found["request"] = {name: web_addresses.safe(str(value)) for name, value in sent.items()}
+    if "transaction" in event:  # the path itself, if no pattern matches it
+        found["transaction"] = web_addresses.safe(str(event["transaction"]))
     if "exception" in event:
         kinds = {type(each).__name__: scrubbing.kind(each) for each in scrubbing.reachable(error)}
         values = event["exception"].get("values") or []

@@ -27,6 +27,7 @@ from aifeature.api.refusals import (
 )
 from aifeature.services.failures.web_failures import failures
 from aifeature.services.jobs.refusals import InputTooLarge, InvalidInput, NotFound, Refusal
+from aifeature.services.texts import web_addresses
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +127,10 @@ def refusal_for(error: Exception) -> Refusal | None:
     return None
 
 
+def _line(request: HttpRequest) -> str:
+    return web_addresses.safe(f"{request.method} {request.path!r}")
+
+
 def answer(request: HttpRequest, error: Exception) -> HttpResponse:
     """Return the response to a request that raised `error`.
 
@@ -136,11 +141,9 @@ def answer(request: HttpRequest, error: Exception) -> HttpResponse:
     name = type(error).__name__
     if isinstance(refusal, DatabaseUnavailable):
         extra = {"status_code": refusal.status}  # repetitions within a minute are only counted
-        logger.error("api: %s %r: %s", request.method, request.path, name, extra=extra)
+        logger.error("api: %s: %s", _line(request), name, extra=extra)
     if refusal is None:
         where = "".join(traceback.format_tb(error.__traceback__))
-        logger.error(
-            "api: %s %r failed: %s", request.method, request.path, name, extra={"where": where}
-        )
+        logger.error("api: %s failed: %s", _line(request), name, extra={"where": where})
         refusal = InternalError("Something went wrong on our side. Our team has been notified.")
     return problem(refusal, error=None if isinstance(error, Refusal) else error)

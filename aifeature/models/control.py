@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from aifeature.models.free_text import FreeText
 from aifeature.spec import MAX_RETENTION_DAYS
 
 
@@ -43,7 +44,7 @@ class FeatureControl(models.Model):
     killed = models.BooleanField(
         "kill switch", default=False, db_default=False, help_text="On: nothing is accepted or sent."
     )
-    kill_reason = models.TextField(blank=True, default="", db_default="")
+    kill_reason = FreeText(blank=True, default="", db_default="")
     kill_mode = models.CharField(
         "jobs of a stopped feature",
         max_length=8,
@@ -179,7 +180,7 @@ class ControlChange(models.Model):
     field = models.CharField(max_length=40)
     old = models.TextField(blank=True)
     new = models.TextField(blank=True)
-    reason = models.TextField()
+    reason = FreeText()
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
     )

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from aifeature.models.free_text import FreeText
 from aifeature.models.job import Job
 from aifeature.spec import Purpose
 
@@ -131,7 +132,7 @@ class Attempt(models.Model):
     settled_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )  # indexed by the partial index below
-    settled_reason = models.TextField(
+    settled_reason = FreeText(
         blank=True, default="", db_default="", help_text="How the cost was found out."
     )
     settled_at = models.DateTimeField(null=True)

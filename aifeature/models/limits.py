@@ -7,6 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from aifeature.models.free_text import FreeText
+
 
 class RateOverride(models.Model):
     """Rates that replace the feature's. An empty field keeps the feature's rate.
@@ -23,7 +25,7 @@ class RateOverride(models.Model):
     requests_per_minute = models.DecimalField(null=True, blank=True, max_digits=8, decimal_places=2)
     tokens_per_minute = models.PositiveIntegerField(null=True, blank=True)
     in_flight = models.PositiveSmallIntegerField("calls at once", null=True, blank=True)
-    reason = models.TextField()
+    reason = FreeText()
     expires_at = models.DateTimeField(null=True, blank=True, help_text="Empty: never.")
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"

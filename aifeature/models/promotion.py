@@ -11,6 +11,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from aifeature.models.free_text import FreeText
+
 PROVIDER_LENGTH: Final = 120
 
 MOST_DAYS: Final = 366
@@ -134,7 +136,7 @@ class Activation(models.Model):
     check_name = models.CharField(
         max_length=80, blank=True, help_text="The check or command that made it, if not a person."
     )
-    reason = models.TextField()
+    reason = FreeText()
     at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.db import models
 
+from aifeature.models.free_text import FreeText
+
 
 class Forced(models.TextChoices):
     AUTOMATIC = "", "Automatic"
@@ -18,7 +20,7 @@ class ModelControl(models.Model):
     forced = models.CharField(
         max_length=8, choices=Forced, blank=True, default=Forced.AUTOMATIC, db_default=""
     )
-    reason = models.TextField(blank=True, default="", db_default="")
+    reason = FreeText(blank=True, default="", db_default="")
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:

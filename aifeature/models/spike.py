@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from aifeature.models.free_text import FreeText
 from aifeature.models.ledger import SpendWindow
 
 
@@ -48,7 +49,7 @@ class Launch(models.Model):
     factor = models.DecimalField(
         max_digits=6, decimal_places=2, help_text="Expected multiple of the usual spend."
     )
-    note = models.TextField(help_text="What is launched.")
+    note = FreeText(help_text="What is launched.")
     announced_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
+from aifeature.models.free_text import free_text
 from aifeature.models.functions import rows
-from aifeature.models.storable import storable
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,17 +22,17 @@ def stop(slug: str, *, mode: str, reason: str, user_id: int) -> bool:
 
     Returns False, and changes nothing, if it is already pulled.
     """
-    return bool(rows("aif_switch_stop", slug, mode, storable(reason), user_id)[0][0])
+    return bool(rows("aif_switch_stop", slug, mode, free_text(reason), user_id)[0][0])
 
 
 def change_reason(slug: str, *, mode: str, reason: str, user_id: int) -> bool:
     """Change the reason and mode of a pulled switch. Return False if it is not pulled."""
-    return bool(rows("aif_switch_change_reason", slug, mode, storable(reason), user_id)[0][0])
+    return bool(rows("aif_switch_change_reason", slug, mode, free_text(reason), user_id)[0][0])
 
 
 def release(slug: str, *, percent: int, reason: str, user_id: int) -> bool:
     """Release the switch for a share of the users. Return whether anything changed."""
-    return bool(rows("aif_switch_release", slug, percent, storable(reason), user_id)[0][0])
+    return bool(rows("aif_switch_release", slug, percent, free_text(reason), user_id)[0][0])
 
 
 def would_stop(slug: str) -> WouldStop:

@@ -13,6 +13,8 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from aifeature.models.free_text import FreeLine
+
 PREFIX = "aif_"
 
 
@@ -36,7 +38,7 @@ class ApiToken(models.Model):
     """A bearer token of one user. Its text exists only in the response that created it."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
-    name = models.CharField(max_length=80, help_text="What uses it.")
+    name = FreeLine(max_length=80, help_text="What uses it.")
     hint = models.CharField(max_length=12, editable=False, help_text="Its first characters.")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
+from aifeature.models.free_text import free_text
 from aifeature.models.functions import as_json, rows
 from aifeature.models.job import CancelledBy, Origin, Status
 from aifeature.models.ledger import Attempt, AttemptState
@@ -309,7 +310,7 @@ def settle_unknown(
 
     `figures` are its `cost_micro` and the token counts that are known.
     """
-    found = rows("aif_settle_unknown", attempt, user_id, reason, as_json(figures))
+    found = rows("aif_settle_unknown", attempt, user_id, free_text(reason), as_json(figures))
     return bool(found[0][0])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -29,13 +30,23 @@ class ChangeList(views.ChangeList):
         """Return Django's filters.
 
         Raises:
-            IncorrectLookupParameters: The address has a lookup that no filter offers.
+            IncorrectLookupParameters: The address has a lookup that no filter offers, or a day that
+                does not exist.
         """
-        found = super().get_filters(request)
-        not_offered = found[2]
+        try:
+            found = super().get_filters(request)
+        except (OverflowError, ValueError) as error:  # the day after the last one there is
+            raise IncorrectLookupParameters(error) from None
+        not_offered = [name for name, value in found[2].items() if not self._is_day(name, value)]
         if not_offered:
             raise IncorrectLookupParameters(", ".join(not_offered))
         return found
+
+    def _is_day(self, name: str, value: Any) -> bool:
+        """Return whether Django made this lookup of a date hierarchy. An address has texts only."""
+        made = {f"{self.date_hierarchy}__gte", f"{self.date_hierarchy}__lt"}
+        values = value if isinstance(value, list) else [value]
+        return name in made and all(isinstance(each, datetime) for each in values)
 
 
 class _Chosen(AutocompleteSelect):

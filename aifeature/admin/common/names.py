@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aifeature import registry
-from aifeature.models import AttemptState, Stage, Status
+from aifeature.models import AttemptState, GuardEvent, Stage, Status
 from aifeature.services.controls import GLOBAL
 
 STAGE_COLOURS: dict[str, str] = {
@@ -27,6 +27,15 @@ STATE_COLOURS: dict[str, str] = {
     AttemptState.FAILED: "danger",
     AttemptState.ESTIMATED: "primary",
     AttemptState.UNKNOWN: "warning",
+}
+
+GUARD_COLOURS: dict[str, str] = {
+    GuardEvent.Action.FLAGGED: "info",
+    GuardEvent.Action.TIGHTENED: "warning",
+    GuardEvent.Action.REFUSED: "danger",
+    GuardEvent.Action.WITHHELD: "danger",
+    GuardEvent.Action.FAILED_OPEN: "warning",
+    GuardEvent.Action.FAILED_CLOSED: "danger",
 }
 
 

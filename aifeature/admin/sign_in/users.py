@@ -24,6 +24,7 @@ from unfold.forms import (
 
 from aifeature.admin.common.base import ModelAdmin
 from aifeature.admin.common.dialogs import button, done
+from aifeature.admin.common.personal_data import WithoutPersonalDataForm
 from aifeature.admin.sign_in.reach import is_within_reach
 from aifeature.models import ApiToken, Attempt, ControlChange, Job, Launch, RateOverride
 from aifeature.services.sign_in import sign_ins
@@ -131,6 +132,8 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg, misc]
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
     """Only a superuser changes groups, since a group can grant any permission."""
+
+    form = WithoutPersonalDataForm
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.is_superuser

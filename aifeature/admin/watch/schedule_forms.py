@@ -14,6 +14,7 @@ from django_celery_beat import admin as beat
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from aifeature.admin.common import personal_data
 from aifeature.admin.common.dialogs import ReasonForm
 from aifeature.services.watch import broken, protected, wall_clock
 
@@ -62,7 +63,8 @@ class PeriodicTaskForm(beat.PeriodicTaskForm):
         if self.errors:
             return
         row = self.instance
-        for field, sentence in [*broken.problems(row), *broken.never_sent(row)]:
+        found = [*broken.problems(row), *broken.never_sent(row), *personal_data.refused(row)]
+        for field, sentence in found:
             self.add_error(field if field in self.fields else None, sentence)
         for name in broken.ignored(row):
             self.add_error("kwargs", f"{row.task} ignores {name!r}. Remove it.")

@@ -13,6 +13,7 @@ from aifeature.models import SignInCount
 from aifeature.models.functions import rows
 from aifeature.policies.networks import network
 from aifeature.policies.sign_in import OF_ADDRESS, OF_BOTH, OF_NAME, WINDOW
+from aifeature.services.sign_in import failures
 
 
 def take(name: str, address: str) -> int:
@@ -48,7 +49,7 @@ def forget(name: str) -> int:
     counts and records.
     """
     with transaction.atomic():
-        tried = AccessAttempt.objects.filter(username__iexact=name)
+        tried = AccessAttempt.objects.filter(failures.of_name(name))
         addresses = {"", *filter(None, tried.values_list("ip_address", flat=True))}
         keys = {key for address in addresses for key in _keys(name, address)}
         return tried.delete()[0] + SignInCount.objects.filter(key__in=keys).delete()[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,14 +68,17 @@ class Answer:
 class Site:
     """The application, in this test's own transaction."""
 
-    def __init__(self) -> None:
+    def __init__(self, before_undo: Callable[[], None] = lambda: None) -> None:
+        """`before_undo` is called after each request, while its writes are still there."""
         self._handler = Handler()
+        self._before_undo = before_undo
 
     def visit(self, visit: Visit) -> Answer:
         """Send a request, and undo its writes."""
         answer = Answer()
         with _noting_defects(answer), _connection_kept(), transaction.atomic():
             async_to_sync(self._send)(visit, answer)
+            self._before_undo()
             transaction.set_rollback(True)
         effective.cache.clear()
         return answer

@@ -21,6 +21,8 @@ class Form:
     fields: list[tuple[str, str]] = field(default_factory=list)
     free: set[str] = field(default_factory=set)
     """The names of the fields that may take a long text."""
+    longest: dict[str, int] = field(default_factory=dict)
+    """Most characters of a field, if its page limits them."""
 
     def __str__(self) -> str:
         return f"{self.method} {self.action} ({', '.join(name for name, _ in self.fields)})"
@@ -58,6 +60,8 @@ class _Reader(HTMLParser):
             self._add(found.get("name", ""), value)
             if tag == "textarea" or (tag == "input" and kind not in _CHECKED):
                 self.forms[-1].free.add(found.get("name", ""))
+                if limit := found.get("maxlength"):
+                    self.forms[-1].longest[found.get("name", "")] = int(limit)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":

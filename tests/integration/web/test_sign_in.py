@@ -13,6 +13,7 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 
 from aifeature.models import SignInCount
+from aifeature.services.sign_in import failures, limits
 
 LOGIN = "/accounts/login/"
 
@@ -110,6 +111,15 @@ def test_no_password_is_kept_of_a_failure(client: Client, carol: User) -> None:
     fail(client, 1, password="hunter2 secret")
     attempt = AccessAttempt.objects.get()
     assert "hunter2" not in f"{attempt.post_data} {attempt.get_data}"
+
+
+def test_no_typed_name_is_kept_but_its_failures_are_found(client: Client, carol: User) -> None:
+    fail(client, 2, username="Anna@postkontor.example", next="/jobs/?q=Anna@postkontor.example")
+    fail(client, 2)
+    assert "anna" not in str(list(AccessAttempt.objects.values())).lower()
+    assert AccessAttempt.objects.filter(failures.of_name("anna@postkontor.example")).count() == 1
+    assert limits.forget("CAROL") > 0
+    assert AccessAttempt.objects.get().failures_since_start == 2
 
 
 def test_a_client_may_sign_in_without_a_request(client: Client, carol: User) -> None:

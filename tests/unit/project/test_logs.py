@@ -143,3 +143,18 @@ def test_the_line_can_be_written_to_any_file(tmp_path: Any) -> None:
     with (tmp_path / "log").open("w", encoding="ascii", errors="strict") as file:
         file.write(line("\ud800\udfff\x00\r\n"))
     assert sys.getdefaultencoding() == "utf-8"
+
+
+@pytest.mark.parametrize("library", ["axes.handlers", "django.request", "tornado.access"])
+def test_a_line_about_a_visitor_quotes_no_personal_data(library: str) -> None:
+    formatter = LineFormatter("%(message)s")
+    for path in ("/anna.berg@postkontor.example/", "/?q=anna.berg%40postkontor.example"):
+        record = logging.makeLogRecord({"name": library, "msg": "404 %s", "args": (path,)})
+        found = formatter.format(record)
+        assert "[EMAIL_1]" in found
+        assert "anna" not in found
+
+
+def test_a_line_of_this_project_keeps_its_addresses() -> None:
+    record = logging.makeLogRecord({"name": "project.redis", "msg": "no answer of 192.0.2.7:6379"})
+    assert LineFormatter("%(message)s").format(record) == "no answer of 192.0.2.7:6379"

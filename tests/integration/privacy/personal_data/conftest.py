@@ -13,7 +13,9 @@ from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
 from django.utils import timezone
 
-from aifeature.models import ApiToken, ControlChange, FeatureControl, RateOverride
+from aifeature.guarding import Finding, Guard
+from aifeature.models import ApiToken, ControlChange, FeatureControl, GuardEvent, RateOverride
+from aifeature.services.guards import audit
 from aifeature.services.streams import entries
 from tests.integration.job_rows import make_launch
 from tests.integration.privacy.retention.conftest import EndedJob, call, ended
@@ -63,6 +65,15 @@ def full_life(ada: User, bob: User, ended: EndedJob, store: redis.Redis) -> User
     call(job, state="unknown", cost_micro=0, output="")
     ended(days_ago=3, status="failed", error_message=f"About {SAID}.", error_code="poison")
     call(ended(days_ago=5, user=bob, idempotency_key=KEY))
+    for user_id, about in ((ada.pk, None), (None, job.pk), (bob.pk, None)):
+        audit.record(
+            user_id=user_id,
+            feature="summarize",
+            job=about,
+            stage=GuardEvent.Stage.INPUT if user_id else GuardEvent.Stage.ANSWER,
+            action=GuardEvent.Action.FLAGGED,
+            findings=[Finding(Guard.INJECTION, "override", SAID)],
+        )
     for number in (1, 2):
         store.xadd(entries.key(job.pk, number), {"attempt": 1, "offset": 0, "text": SAID})
     token, _ = ApiToken.issue(user_id=ada.pk, name="laptop of Ada")

@@ -22,6 +22,7 @@ from aifeature.models import (
     Attempt,
     ControlChange,
     FeatureControl,
+    GuardEvent,
     Job,
     Launch,
     RateOverride,
@@ -44,12 +45,16 @@ def test_nothing_of_the_person_is_left(full_life: User, store: redis.Redis) -> N
     run()
     kept = [line for word in PERSONAL for line in lines_with(word)]
     # bob used the same words, and keeps them.
-    assert {line.split(":")[0] for line in kept} <= {"aifeature_job", "aifeature_attempt"}
+    assert {line.split(":")[0] for line in kept} <= {
+        *("aifeature_job", "aifeature_attempt", "aifeature_guardevent")
+    }
     assert Job.objects.get(user__username="bob").input == {"document": SAID}
     assert not Job.objects.filter(user=full_life, input__isnull=False).exists()
     assert not Attempt.objects.filter(user=full_life, request__isnull=False).exists()
     assert not Attempt.objects.filter(user=full_life).exclude(output="").exists()
     assert not Attempt.objects.filter(user=full_life).exclude(error_detail="").exists()
+    events = GuardEvent.objects.order_by("id").values_list("evidence", flat=True)
+    assert list(events) == ["", "", SAID], "bob's stays"
     assert not list(store.scan_iter("aif:stream:*"))
 
 

@@ -51,6 +51,8 @@ def test_it_holds_everything_that_is_stored(full_life: User) -> None:
     assert [row["reason"] for row in found["rate_overrides"]] == [f"About {SAID}."]
     assert [row["reason"] for row in found["rate_overrides_made"]] == ["Busy."]
     assert "bob" not in json.dumps(found["rate_overrides_made"])
+    events = [row["evidence"] for row in found["guard_events"]]
+    assert events == [SAID, export.NOT_SHOWN], "words of an answer are left out"
     assert [row["note"] for row in found["launches_announced"]] == ["Spring."]
     assert len(found["admin_log_about_you"]) == 2
     assert len(found["charges_by_day"]) == 2

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import apps
 from django.contrib.auth.models import User
 
-from aifeature.models import Attempt, Job
+from aifeature.models import Attempt, GuardEvent, Job
+from aifeature.models.free_text import FreeLine, FreeText
 from evals.models import Run, Sample, WeeklyRun
 
 KNOWN = {
@@ -16,6 +19,7 @@ KNOWN = {
     "aifeature.Attempt.user",
     "aifeature.ControlChange.user",
     "aifeature.FeatureControl_beta_users.user",
+    "aifeature.GuardEvent.user",
     "aifeature.Job.user",
     "aifeature.Launch.announced_by",
     "aifeature.RateOverride.created_by",
@@ -32,6 +36,7 @@ FREE_TEXT = {
         *("request_digest", "approval_reason"),
     },
     Attempt: {"request", "output", "error_detail"},
+    GuardEvent: {"evidence"},
     Run: set(),
     Sample: set(),
     WeeklyRun: set(),
@@ -42,8 +47,10 @@ NO_CONTENT = {
     Job: {
         *("id", "feature", "status", "error_code", "cancelled_by", "worker", "model"),
         *("prompt_version", "wait_reason", "origin"),
-        "options",  # of an evaluation: a prompt version and a random number
+        # Of an evaluation: a prompt version and a random number. Of a user: the guards' decision.
+        "options",
     },
+    GuardEvent: {"feature", "stage", "guard", "category", "action"},
     Attempt: {
         *("id", "feature", "purpose", "state", "provider", "model", "prompt_version"),
         *("prompt_hash", "stop_reason", "request_id", "error_code"),
@@ -55,7 +62,7 @@ NO_CONTENT = {
     # gets there, so an erasure leaves its tables as they are.
     Run: {
         *("id", "feature", "kind", "state", "note", "cases", "suite_hash", "arms", "judge"),
-        *("scorer_hash", "provider", "verdict"),
+        *("scorer_hash", "guard_hash", "provider", "verdict"),
     },
     Sample: {
         *("arm", "case", "state", "job", "judge_job", "output", "parts", "judgement", "problem"),
@@ -68,6 +75,14 @@ NO_CONTENT = {
     },
 }
 """Text columns whose values are ours or the provider's, never a person's words."""
+
+OURS = {
+    "aifeature.Attempt.reason",
+    "evals.Run.note",
+    "evals.WeeklyRun.baseline_note",
+    "evals.WeeklyRun.note",
+}
+"""Columns with a sentence of the code."""
 
 TEXT = {"CharField", "TextField", "JSONField", "UUIDField"}
 
@@ -89,3 +104,19 @@ def test_every_text_of_a_job_and_of_a_call_is_erased_or_known_to_hold_none() -> 
             field.name for field in model._meta.concrete_fields if field.get_internal_type() in TEXT
         }
         assert texts == erased | NO_CONTENT[model], model
+
+
+def test_words_of_a_person_are_stored_without_personal_data() -> None:
+    models: list[Any] = [
+        *apps.get_app_config("aifeature").get_models(),
+        *(Run, Sample, WeeklyRun),
+    ]
+    found = {
+        field
+        for model in models
+        for field in model._meta.concrete_fields
+        if field.name.endswith(("reason", "note")) and not field.choices
+    }
+    plain = {str(field) for field in found if not isinstance(field, FreeText | FreeLine)}
+    assert plain - {"aifeature.Job.wait_reason", "aifeature.Attempt.stop_reason"} == OURS
+    assert len(found) > len(plain)
