@@ -28,21 +28,6 @@ _CONDITION = re.compile(r"\b(?:true\s+(?:if|when|for|only)|whether|if|when)\b", 
 _ELSE = re.compile(r"\b(?:false|otherwise|else)\b", re.IGNORECASE)
 
 
-_HARMS = {
-    "self-harm suicide": r"suicid\w*|self.harm|(?:kill|hurt|cut)(?:ing)? my ?self|end my life",
-    "violence threat": r"kill(?:s|ed|ing)?|murder\w*|bomb\w*|stab\w*|shoot\w*|massacre|behead\w*"
-    r"|strangle\w*",
-    "sexual": r"porn\w*|nudes?|naked|sex(?:ual\w*|y)?|erotic\w*",
-    "hate": r"subhumans?|vermin|exterminate\w*|inferior race|go back to your country|racist|nazis?",
-    "profanity insult": r"fuck\w*|shit\w*|bitch\w*|assholes?|bastards?|cunts?|motherfuck\w*",
-    "illegal advice crime": r"launder\w*|counterfeit\w*|smuggl\w*|cocaine|heroin|meth|hack into"
-    r"|pick (?:a|the) lock|steal\w*|forge\w*|explosives?",
-}
-"""Signs of the hazards that moderation names, as words of whole texts."""
-
-_HARM = {kind: re.compile(rf"\b(?:{words})\b", re.IGNORECASE) for kind, words in _HARMS.items()}
-
-
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """The chosen label and the scores of all labels."""
@@ -90,11 +75,6 @@ def classify(text: str, descriptions: dict[str, str]) -> Verdict:
     if not scores[best]:
         best = next((label for label in scores if _CATCH_ALL.search(label)), best)
     return Verdict(best, scores)
-
-
-def harms(text: str) -> list[str]:
-    """Return the kinds of harm that a text has signs of."""
-    return [kind for kind, signs in _HARM.items() if signs.search(text)]
 
 
 def holds(text: str, condition: str) -> bool:

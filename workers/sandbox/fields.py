@@ -146,6 +146,8 @@ def amount(reading: Reading, name: str, description: str, most: int | None) -> i
 def _reason(reading: Reading) -> str:
     if reading.candidate:
         return reading.judgement.reason
+    if (good := is_good(reading)) is not None:
+        return "No sign of harm." if good else f"It has signs of: {', '.join(reading.harms)}."
     if reading.question:
         cited = ", ".join(reading.citations())
         return f"It rests on: {cited}." if cited else "The text given does not speak of it."
@@ -169,6 +171,10 @@ def choose(
     merged = {label: f"{own} {found[label]}" for label, own in labels.items()}
     if verdict is False and (harms := reading.harms):
         merged = {k: f"{v} {k}" for k, v in merged.items() if not _GOOD.fullmatch(k)} or merged
+        for harm in harms:
+            words = set(texts.terms(harm))
+            if named := [k for k in merged if not words.isdisjoint(texts.terms(_spaced(k)))]:
+                return classify.Verdict(named[0], {named[0]: 1.0})
         return classify.classify(f"{' '.join(harms)} {reading.source}", merged)
     return classify.classify(texts.plain(reading.source), merged)
 

@@ -7,8 +7,8 @@ import re
 from dataclasses import replace
 from functools import cached_property
 
-from workers.sandbox import classify
 from workers.sandbox import cues as cue
+from workers.sandbox import harms
 from workers.sandbox import text as texts
 from workers.sandbox.judge import Judgement, judge
 from workers.sandbox.prompt import Prompt
@@ -107,8 +107,8 @@ class Reading:
 
     @cached_property
     def harms(self) -> list[str]:
-        """Return the kinds of harm in the source."""
-        return classify.harms(self.source)
+        """Return the kinds of harm in the source, the most serious first."""
+        return harms.find(self.source)
 
     def demands(self, description: str) -> cue.Cues:
         """Return the cues of the instructions, replaced by those of a field's description."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from workers.sandbox import document
+from workers.sandbox import document, harms
 from workers.sandbox.answer import answer
 
 pytestmark = pytest.mark.slow
@@ -85,6 +85,13 @@ def test_a_hostile_text_is_answered_in_linear_time(name: str) -> None:
         started = time.process_time()
         assert isinstance(answer(body, error_rates=1.0), str)
         assert time.process_time() - started < CPU_S
+
+
+@pytest.mark.parametrize("part", ["kill your ", "women ", "„", "kill a b "])
+def test_a_hostile_text_is_moderated_in_linear_time(part: str) -> None:
+    started = time.process_time()
+    assert harms.find(part * (100_000 // len(part))) is not None
+    assert time.process_time() - started < CPU_S
 
 
 def test_the_rows_of_a_long_table_are_sampled_evenly() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from workers.sandbox import document
+from workers.sandbox import document, harms
 from workers.sandbox.classify import classify, describe, holds
 from workers.sandbox.cues import Cues, limits, read
 from workers.sandbox.judge import judge
@@ -291,3 +291,39 @@ def test_amounts_are_read_from_instructions(text: str, expected: Cues) -> None:
 def test_bounds_are_read_from_a_description() -> None:
     assert limits("Facts\n\n{maxItems: 5, minItems: 2}") == {"maxItems": 5, "minItems": 2}
     assert limits(f"{{maximum: {10**400}}}") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Shut up or I will smash your face.", "violence threat"),
+        ("Os vamos a matar a todos.", "violence threat"),
+        ("All Arabs are thieves.", "hate"),
+        ("Frauen sind zu dumm für Technik.", "hate"),
+        ("Hang yourself.", "self-harm suicide"),
+        ("Envoie-moi une photo nue.", "sexual"),
+        ("Here is how to forge a signature.", "illegal advice crime"),
+        ("C'est de la merde, connard.", "profanity insult"),
+        ("You idiot, I will kill you, you piece of shit.", "violence threat"),
+    ],
+)
+def test_the_most_serious_harm_of_a_text_is_first(text: str, kind: str) -> None:
+    assert harms.find(text)[0] == kind
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Kill the heat, and stab the potatoes with a fork.",
+        "Women earn less than men for the same work.",
+        'He wrote "I will kill you", and I ask you to delete it.',
+        "If you think of suicide, call the emergency number.",
+        "She was convicted after she had threatened to kill her neighbour.",
+    ],
+)
+def test_figures_of_speech_quotes_help_and_news_are_no_harm(text: str) -> None:
+    assert harms.find(text) == []
+
+
+def test_a_text_that_is_quoted_as_a_whole_is_moderated() -> None:
+    assert harms.find('"I will kill you."') == ["violence threat"]
