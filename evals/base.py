@@ -106,7 +106,9 @@ def _rows(values: Iterable[Mapping[str, Any]]) -> Iterator[Recorded]:
                 feature=row["feature"],
                 version=row["version"],
                 prompt_hash=row["prompt_hash"],
-                conditions=Conditions(of["provider"], of["suite"], of["scorers"], of["judge"]),
+                conditions=Conditions(
+                    of["provider"], of["suite"], of["scorers"], of["judge"], of.get("guards", "")
+                ),
                 measured_at=datetime.fromisoformat(row["measured_at"]),
                 runs=tuple(row["runs"]),
                 part=pools.from_json(row["outcomes"]),

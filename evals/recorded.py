@@ -110,7 +110,8 @@ def subject_of(feature: Feature, version: str) -> Subject:
 def problems(found: Recorded) -> list[str]:
     """Return what is wrong with recorded evidence, a sentence each.
 
-    Each offered feature with a suite and a released prompt needs evidence of its code's version.
+    Each feature with a suite and a released prompt needs evidence of its code's version, also an
+    internal one.
     """
     if found.sandbox is None:
         return [f"The recorded evidence does not have the hash of its sandbox. {AGAIN}"]
@@ -119,7 +120,7 @@ def problems(found: Recorded) -> list[str]:
     edited = [f"{name(row)}: {why} {AGAIN}" for row in found.rows if (why := _edited(row))]
     return edited or [
         problem
-        for feature in registry.offered().values()
+        for feature in registry.all_features().values()
         if feature.suite is not None and prompts.released(feature.slug)
         for problem in _missing(feature, found.rows)
     ]

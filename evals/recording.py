@@ -30,10 +30,11 @@ Chosen = tuple[Feature, str, str | None]
 
 
 def record(run: Callable[[Sequence[Chosen]], None]) -> Recorded:
-    """Evaluate each version of each offered feature with a suite, oldest first, and return all.
+    """Evaluate each version of each feature with a suite, oldest first, and return all.
 
-    A version is compared with the newest one before it that passed. `run` evaluates versions side
-    by side and stores their evidence.
+    A version is compared with the newest one before it that passed. Of an internal feature nothing
+    is live, so its floor alone decides. `run` evaluates versions side by side and stores their
+    evidence.
 
     Raises RecordedError if this is no new database of the sandbox, or if a version of the code
     does not pass.
@@ -42,11 +43,11 @@ def record(run: Callable[[Sequence[Chosen]], None]) -> Recorded:
         raise RecordedError("Only evidence of the sandbox is recorded: run `make evidence`.")
     if Evidence.objects.exists() or Activation.objects.exists():
         raise RecordedError("This database has evidence already: run `make evidence`.")
-    features = [each for each in registry.offered().values() if each.suite is not None]
+    features = [each for each in registry.all_features().values() if each.suite is not None]
     versions = [prompts.versions(feature.slug) for feature in features]
     for round_ in zip_longest(*versions):  # features run side by side
         chosen = [
-            (feature, version, controls.live_version(feature))
+            (feature, version, None if feature.internal else controls.live_version(feature))
             for feature, version in zip(features, round_, strict=True)
             if version is not None
         ]
@@ -58,16 +59,24 @@ def record(run: Callable[[Sequence[Chosen]], None]) -> Recorded:
 
 def _activate(feature: Feature, version: str) -> None:
     """Make a version live if it passed. The code's version of a released feature must pass."""
+    refused = _refusal(feature, version)
+    if not refused or version != feature.prompt_version or not prompts.released(feature.slug):
+        return
+    found = evidence.newest(recorded.subject_of(feature, version))
+    why = " ".join(found.verdict["reasons"]) if found else refused
+    raise RecordedError(f"{feature.slug} {version} does not pass, so nothing was recorded: {why}")
+
+
+def _refusal(feature: Feature, version: str) -> str:
+    """Make a version live, unless its feature is internal. Return why not; empty if it passed."""
     reason = "Later versions are compared with it."
     try:
+        if feature.internal:
+            return "" if activations.evidence_of(feature, version).passed else "It did not pass."
         activations.activate(feature.slug, version, reason=reason, check_name=CHECK)
     except RefusedError as refused:
-        if version != feature.prompt_version or not prompts.released(feature.slug):
-            return
-        found = evidence.newest(recorded.subject_of(feature, version))
-        why = " ".join(found.verdict["reasons"]) if found else str(refused)
-        problem = f"{feature.slug} {version} does not pass, so nothing was recorded: {why}"
-        raise RecordedError(problem) from None
+        return str(refused)
+    return ""
 
 
 def _found() -> Recorded:

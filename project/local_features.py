@@ -14,7 +14,14 @@ from django.utils import timezone
 from aifeature import registry, suites
 from aifeature.models import EVALUATIONS_ACCOUNT, Evidence
 from aifeature.services import controls
-from aifeature.services.promotion import RefusedError, activations, evidence, local_stack, standing
+from aifeature.services.promotion import (
+    RefusedError,
+    activations,
+    evidence,
+    gate_check,
+    local_stack,
+    standing,
+)
 from aifeature.spec import Feature
 from evals import loading, recorded
 from evals.harness import costs, plan
@@ -38,6 +45,7 @@ def update() -> Iterator[str]:
         local_stack.open_features()
     for feature in registry.offered().values():
         yield from _notes(feature)
+    yield from filter(None, [gate_check.unproven_moderation()])
 
 
 def has_demo_users_only() -> bool:

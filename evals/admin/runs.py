@@ -65,7 +65,7 @@ class RunAdmin(ReadOnlyAdmin):
                 "classes": ("collapse",),
                 "fields": (
                     *("id", "kind", "repeats", "started", "ended", "provider"),
-                    *("suite_hash", "scorer_hash", "judge_shown"),
+                    *("suite_hash", "scorer_hash", "guard_hash", "judge_shown"),
                 ),
             },
         ),

@@ -25,6 +25,7 @@ LETTERS: Final[Mapping[str, str]] = {
     "model": "M",
     "suite": "S",
     "scoring": "J",
+    "guards": "G",
     "baseline": "B",
 }
 """The letter of each kind of mark."""
@@ -34,6 +35,7 @@ MEANINGS: Final = {
     "M": "another model answered",
     "S": "suite edited",
     "J": "scorers or judge changed",
+    "G": "policies of the guards changed",
     "B": "another baseline",
 }
 

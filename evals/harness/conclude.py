@@ -230,6 +230,7 @@ def incomparable(run: Run, baseline: Run) -> list[str]:
         "feature": "features",
         "suite_hash": "suites",
         "scorer_hash": "scorers",
+        "guard_hash": "policies of the guards",
         "judge": "judges",
         "provider": "providers",
     }

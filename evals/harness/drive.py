@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 from aifeature import registry
 from aifeature.reasons import FailureCode
 from aifeature.services import evaluations
-from aifeature.services.jobs.refusals import InvalidInput
+from aifeature.services.jobs.refusals import GuardAway, InvalidInput
 from aifeature.spec import Feature
 from aifeature.suites import Case
 from evals.harness import conclude, costs, plan
@@ -39,7 +39,18 @@ BEAT_S: Final = 5.0
 DEADLINE_S: Final = 3600.0
 """Seconds in which a job ends, with its time in the queue. Each call has the feature's limit."""
 
-OF_THE_FEATURE: Final = frozenset({FailureCode.OUTPUT_INVALID, FailureCode.ANSWER_GARBLED})
+OF_THE_FEATURE: Final = frozenset(
+    {
+        FailureCode.ANSWER_CUT_OFF,
+        FailureCode.ANSWER_EMPTY,
+        FailureCode.ANSWER_GARBLED,
+        FailureCode.ANSWER_REFUSED,
+        FailureCode.ANSWER_UNSAFE,
+        FailureCode.OFF_TOPIC,
+        FailureCode.OUTPUT_INVALID,
+        FailureCode.WRONG_LANGUAGE,
+    }
+)
 """Failures of the evaluated feature itself: the case has failed. All others leave it unscored."""
 
 OF_THE_BUDGET: Final = frozenset({FailureCode.BUDGET_SPENT})
@@ -151,7 +162,7 @@ class Driver:
                 prompt_version=self.run.arms[_arm_of(sample)]["version"],
                 deadline_s=DEADLINE_S,
             )
-        except InvalidInput as error:
+        except (InvalidInput, GuardAway) as error:
             _move(sample, **_unscored(f"Users cannot send this input: {_in_words(error)}."))
         else:
             _move(sample, job=job, state=Sample.State.RUNNING)
@@ -251,7 +262,7 @@ class Driver:
                 prompt_version=(self.run.judge or {}).get("version", ""),
                 deadline_s=DEADLINE_S,
             )
-        except InvalidInput as error:
+        except (InvalidInput, GuardAway) as error:
             _move(sample, **values, **_unscored(f"The judge cannot take it: {_in_words(error)}."))
         else:
             _move(sample, **values, judge_job=job, state=Sample.State.RUNNING)
@@ -342,7 +353,7 @@ def _move(sample: Sample, **values: Any) -> bool:
     return unmoved.update(**values) > 0
 
 
-def _in_words(error: InvalidInput) -> str:
+def _in_words(error: InvalidInput | GuardAway) -> str:
     problems = (f"{each['field']}: {each['message']}" for each in error.errors)
     return ("; ".join(problems) or error.detail).rstrip(".")
 

@@ -117,6 +117,7 @@ def _draft(wanted: Wanted, *, reuse: bool) -> _Draft:
         arms=arms,
         judge=subjects.judge() if wanted.suite.about.criteria else None,
         scorer_hash=subjects.scorer_hash(wanted.feature),
+        guard_hash=subjects.guard_hash(wanted.feature),
         provider=controls.live.provider(),
         repeats=wanted.repeats,
         cap_micro=wanted.cap_micro,
@@ -137,6 +138,7 @@ def changes_since(run: Run) -> list[str]:
     changed = {
         "provider": run.provider != controls.live.provider(),
         "code of the scorers": run.scorer_hash != subjects.scorer_hash(feature),
+        "policy of the guards": run.guard_hash != subjects.guard_hash(feature),
         "judge": run.judge is not None and run.judge != subjects.judge(),
     }
     try:
@@ -253,6 +255,7 @@ def _reusable(run: Run) -> _Earlier | None:
         feature=run.feature,
         suite_hash=run.suite_hash,
         scorer_hash=run.scorer_hash,
+        guard_hash=run.guard_hash,
         provider=run.provider,
         **({"judge__isnull": True} if run.judge is None else {"judge": run.judge}),
         repeats=run.repeats,

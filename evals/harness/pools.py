@@ -151,7 +151,9 @@ class Pool:
 
 def subject_of(run: Run, arm: str = plan.CANDIDATE) -> Subject:
     """Return the prompt of an arm, under the conditions of its run."""
-    conditions = Conditions(run.provider, run.suite_hash, run.scorer_hash, run.judge)
+    conditions = Conditions(
+        run.provider, run.suite_hash, run.scorer_hash, run.judge, run.guard_hash
+    )
     of = run.arms[arm]
     return Subject(run.feature, of["version"], of["hash"], conditions)
 
@@ -190,6 +192,7 @@ def _runs(subject: Subject) -> QuerySet[Run]:
         provider=conditions.provider,
         suite_hash=conditions.suite,
         scorer_hash=conditions.scorers,
+        guard_hash=conditions.guards,
         created_at__gt=Now() - timedelta(days=settings.AIFEATURE["EVIDENCE_DAYS"]),
         **judge,
     )

@@ -254,5 +254,8 @@ def lines(row: Evidence) -> Iterator[str]:
         yield f"No evidence ({runs}): {' '.join(row.verdict['reasons'])}"
         return
     until = f" until {row.fresh_until:%Y-%m-%d}" if row.fresh_until else ""
+    if registry.get(row.feature).internal:
+        yield f"Evidence ({runs}): {row.feature} {row.version} passed{until}."
+        return
     yield f"Evidence ({runs}): {row.feature} {row.version} may be activated{until}:"
     yield f"  manage.py prompts activate {row.feature} {row.version}"

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-from aifeature.services.promotion import Evidence, activations
+from aifeature import registry
+from aifeature.services.promotion import Evidence, activations, evidence
 from evals.harness import pools
 from evals.harness.pools import Part, Pool
 from evals.models import Run, WeeklyRun
@@ -18,6 +19,8 @@ from evals.statistics.rules import DEFAULT
 ANEW: Final = "The outcomes of this run are the baseline of the next ones."
 
 FLOOR_ALONE: Final = "The prompt is live by an override, without evidence: the floor alone decides."
+
+NO_PROOF: Final = "The prompt has no evidence that passed: the floor alone decides."
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +43,28 @@ class Baseline:
 def of(weekly: WeeklyRun, part: Part) -> Baseline:
     """Return the baseline of a run, whose outcomes are `part`."""
     run = _run(weekly)
-    row = activations.row_of_prompt(weekly.feature, weekly.prompt_hash)
-    found = row.evidence if row else None
+    is_internal = registry.get(weekly.feature).internal
+    found = _first_proof(weekly) if is_internal else _of_activation(weekly)
     if found is None:
-        return Baseline(Pool(), (), FLOOR_ALONE)
+        return Baseline(Pool(), (), NO_PROOF if is_internal else FLOOR_ALONE)
     pool = pools.of_evidence(found)
     problem = _changed(run, found.conditions) or _shares_too_little(part, pool)
     if not problem:
-        note = f"The evidence of {found.created_at:%-d %B %Y}, with which it became live."
+        since = "the first of this prompt" if is_internal else "with which it became live"
+        note = f"The evidence of {found.created_at:%-d %B %Y}, {since}."
         return Baseline(pool, tuple(found.answered_by), note, evidence=found.pk)
     return _measured_anew(weekly, part, found, problem)
+
+
+def _of_activation(weekly: WeeklyRun) -> Evidence | None:
+    row = activations.row_of_prompt(weekly.feature, weekly.prompt_hash)
+    return row.evidence if row else None
+
+
+def _first_proof(weekly: WeeklyRun) -> Evidence | None:
+    """Return the oldest evidence of a prompt that passed: an internal feature has no activation."""
+    rows = evidence.newest_of_prompt(weekly.feature, _run(weekly).provider, weekly.prompt_hash)
+    return rows.filter(passed=True).last()
 
 
 def _run(weekly: WeeklyRun) -> Run:
@@ -75,7 +90,11 @@ def _measured_anew(weekly: WeeklyRun, part: Part, found: Evidence, problem: str)
     for each in earlier.select_related("run"):
         if each.run is None:
             continue
-        conditions = {"scorers": each.run.scorer_hash, "judge": each.run.judge}
+        conditions = {
+            "scorers": each.run.scorer_hash,
+            "judge": each.run.judge,
+            "guards": each.run.guard_hash,
+        }
         pool = Pool((pools.part_of(each.run, weekly.prompt_hash),))
         if not (_changed(run, conditions) or _shares_too_little(part, pool)):
             day = f"{each.run.created_at:%-d %B %Y}"
@@ -85,10 +104,15 @@ def _measured_anew(weekly: WeeklyRun, part: Part, found: Evidence, problem: str)
 
 
 def _changed(run: Run, conditions: dict[str, Any]) -> str:
-    """Return that other scorers or another judge scored the baseline; empty if the same did."""
-    now = {"scorers": run.scorer_hash, "judge": run.judge}
-    names = {"scorers": "The scorers changed", "judge": "The judge changed"}
-    found = [names[name] for name, value in now.items() if conditions.get(name) != value]
+    """Return what measured the baseline in another way; empty if all of it is the same."""
+    now = {"scorers": run.scorer_hash, "judge": run.judge, "guards": run.guard_hash}
+    names = {
+        "scorers": "The scorers changed",
+        "judge": "The judge changed",
+        "guards": "The guards' policies changed",
+    }
+    before = {"guards": "", **conditions}
+    found = [names[name] for name, value in now.items() if before.get(name) != value]
     return " ".join(f"{each} since its activation." for each in found)
 
 

@@ -24,6 +24,8 @@ def _found(weekly: WeeklyRun, run: Run, base: Baseline) -> Iterator[tuple[str, s
             yield "suite", "The suite was edited."
         if before.run.scorer_hash != run.scorer_hash or before.run.judge != run.judge:
             yield "scoring", "The scorers or the judge changed."
+        if before.run.guard_hash != run.guard_hash:
+            yield "guards", "The policies of the guards changed."
     known = base.answered_by or (before.answered_by if before else ())
     if known and (new := new_models(weekly.answered_by, known)):
         yield "model", f"{listed(new)} answered, and before {listed(known)}."

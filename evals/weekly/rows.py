@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 from aifeature import prompts, registry
 from aifeature.services import controls
 from aifeature.services.alerting import alerts
+from aifeature.services.guards import moderation
+from aifeature.services.promotion import gate_check
 from aifeature.spec import Feature
 from evals.models import WeeklyRun
 
@@ -25,17 +27,18 @@ KINDS: Final = (REGRESSION, INCOMPLETE, MODEL_CHANGED)
 
 
 def live_features() -> list[Feature]:
-    """Return the features with a suite whose prompt users get now."""
+    """Return the features with a suite whose prompt users get now, with that of moderation."""
     return [feature for feature in registry.all_features().values() if not why_not(feature)]
 
 
 def why_not(feature: Feature) -> str:
     """Return why a feature has no weekly run, as a sentence; empty if it has one."""
     slug = feature.slug
-    if feature.internal:
-        return f"{slug} is internal: no user gets its answers."
     if feature.suite is None:
         return f"{slug} has no suite: set `suite` in its feature.py."
+    if feature.internal:
+        is_used = slug == moderation.SLUG and gate_check.moderated()
+        return "" if is_used else f"{slug} is internal, and no open feature uses it."
     if controls.live_version(feature) is None:
         return f"No prompt of {slug} in this release is live. Activate one."
     if controls.stage(feature) in controls.opening.STAFF_ONLY:

@@ -223,9 +223,10 @@ def row_of_prompt(slug: str, prompt_hash: str) -> Activation | None:
 def held(slug: str) -> Iterator[LivePrompt | None]:
     """Hold what is live of a feature: nothing else is activated meanwhile. Yield its prompt.
 
-    That is the prompt which users of this code get; None if they get none.
+    That is the prompt which users of this code get; None if they get none. Of an internal feature
+    it is the one that is used.
     """
-    feature = _feature(slug)
+    feature = registry.get(slug)
     with _locked(slug):
         controls.clear_cache()
         version = controls.live_version(feature)

@@ -72,7 +72,8 @@ def _served(feature: Feature) -> str:
     stage = control.known_stage if control else Stage.OFF
     version, staff = controls.live_version(feature), controls.prompt_version(feature)
     if feature.internal:
-        return f"It has no users and needs no evidence. {version} is used."
+        needs = "needs no evidence" if feature.suite is None else "no stage, but needs evidence"
+        return f"It has no users and {needs}. {version} is used."
     for_staff = "" if stage is Stage.OFF or staff == version else f" Staff get {staff}."
     if version is None:
         return f"No version is live in this code, so only staff may use it.{for_staff}"
@@ -131,6 +132,8 @@ def notices(feature: Feature) -> list[str]:
 
 def _problem(feature: Feature, version: str) -> str:
     """Return why a version cannot be activated now; empty if it can."""
+    if feature.internal:
+        return f"{feature.slug} is internal: it has no users, so nothing is activated."
     of_version = (feature.slug, version)
     try:
         proof = activations.evidence_of(feature, version)

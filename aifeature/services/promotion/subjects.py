@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from aifeature import prompts, registry, suites
 from aifeature.services.controls import live
-from aifeature.spec import Feature
+from aifeature.spec import Feature, Moderation
 
 JUDGE: Final = "judge"
+MODERATION: Final = "moderation"
 SCORING: Final = suites.FOLDER.parent / "scoring"
 
 
@@ -31,6 +32,8 @@ class Conditions:
     """Hash of their code, and of the feature's settings for them."""
     judge: Mapping[str, Any] | None
     """Version, hash and models of the judge; None without one."""
+    guards: str = ""
+    """Hash of the guards' policies, and of the prompt of the moderation that they need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,10 @@ class Subject:
     @property
     def fingerprint(self) -> str:
         """Hex SHA-256 of everything but the version's name."""
-        parts = [self.feature, self.prompt_hash, asdict(self.conditions)]
+        conditions = asdict(self.conditions)
+        if not conditions["guards"]:  # as it was hashed before there were guards
+            del conditions["guards"]
+        parts = [self.feature, self.prompt_hash, conditions]
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -58,7 +64,11 @@ def conditions(feature: Feature) -> Conditions:
     suite = suites.load(feature)
     has_judge = bool(suite.about.criteria)
     return Conditions(
-        live.provider(), suite.hash, scorer_hash(feature), judge() if has_judge else None
+        live.provider(),
+        suite.hash,
+        scorer_hash(feature),
+        judge() if has_judge else None,
+        guard_hash(feature),
     )
 
 
@@ -86,6 +96,20 @@ def judge() -> dict[str, Any]:
         "hash": prompt.hash,
         "models": [model for route in feature.routes for model in route.models],
     }
+
+
+def guard_hash(feature: Feature) -> str:
+    """Return the SHA-256 of the guards' policies, and of the moderation that they need.
+
+    The code of the guards is left out: a better pattern would undo all evidence.
+    """
+    policies = feature.guards.model_dump(mode="json")
+    moderator = ""
+    if feature.guards.moderation is not Moderation.NEVER:
+        found = registry.get(MODERATION)
+        moderator = prompts.get(MODERATION, found.prompt_version).hash
+    text = json.dumps([policies, moderator], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def scorer_hash(feature: Feature) -> str:

@@ -79,9 +79,9 @@ def test_a_changed_feature_is_compared_with_the_outcomes_of_the_base(
     assert (run.kind, run.samples.filter(arm=plan.CANDIDATE).count()) == ("alone", 8)
     shown = capsys.readouterr().out
     assert "with the recorded outcomes of v1" in shown
-    assert "Not comparable: there is no verdict on triage v1 against v1.\n  " in shown
+    assert "Not comparable: there is no verdict on triage v2 against v1.\n  " in shown
     summary = (tmp_path / "s.md").read_text()
-    assert "| `triage v1` | **not comparable** | 75.0% (" in summary
+    assert "| `triage v2` | **not comparable** | 75.0% (" in summary
     assert "| 100.0% (" in summary
     assert "| -25.0 (" in summary
     assert "| `case-0` | 3 of 3 | 0 of 2 | `keywords: " in summary

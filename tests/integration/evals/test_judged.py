@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ ANSWERS = {
 def judging(body: Mapping[str, Any], rates: float = 0.0) -> str:
     """Answer as the sandbox does, but judge each case by its id."""
     sent = json.dumps(body)
-    found = [name for name in ANSWERS if f"Parcel {name} " in sent]
+    found = [name for name in ANSWERS if re.search(rf"Parcel\W{name}\W", sent)]
     if "You judge the output" not in sent or not found:
         return json.dumps({"summary": "The parcel is late.", "key_facts": []})
     scores = [{"criterion": c, "reason": "So.", "score": s} for c, s in ANSWERS[found[0]]]

@@ -27,12 +27,9 @@ def rounds(
     failing: set[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> list[list[tuple[str, str, str | None]]]:
     monkeypatch.setattr(recording, "check", lambda _: [])
-    monkeypatch.setattr(registry, "offered", _two_features)
+    some = {slug: registry.get(slug) for slug in ("answer", "judge", "moderation", "summarize")}
+    monkeypatch.setattr(registry, "all_features", lambda: some)
     return []
-
-
-def _two_features() -> dict[str, Any]:
-    return {slug: registry.get(slug) for slug in ("answer", "summarize")}
 
 
 def record(
@@ -61,14 +58,16 @@ def test_versions_are_compared_with_the_one_before_that_passed(
     failing.add(("summarize", "v2"))
     found = record(rounds, failing)
     assert rounds == [
-        [("answer", "v1", None), ("summarize", "v1", None)],
-        [("summarize", "v2", "v1")],
+        [("answer", "v1", None), ("moderation", "v1", None), ("summarize", "v1", None)],
+        [("answer", "v2", "v1"), ("summarize", "v2", "v1")],
         [("summarize", "v3", "v1")],
+        [("summarize", "v4", "v3")],
     ]
     rows = [(row["feature"], row["version"], row["passed"]) for row in found.rows]
     assert rows == [
-        *(("answer", "v1", True), ("summarize", "v1", True)),
-        *(("summarize", "v2", False), ("summarize", "v3", True)),
+        *(("answer", "v1", True), ("answer", "v2", True), ("moderation", "v1", True)),
+        *(("summarize", "v1", True), ("summarize", "v2", False)),
+        *(("summarize", "v3", True), ("summarize", "v4", True)),
     ]
     same = {(row["account"], row["fresh_until"], row["origin"]) for row in found.rows}
     assert same == {("", None, "recorded")}, "nothing of this machine"
@@ -81,8 +80,19 @@ def test_versions_are_compared_with_the_one_before_that_passed(
 def test_a_code_version_that_fails_ends_it_with_the_reason(
     rounds: list[list[tuple[str, str, str | None]]], failing: set[tuple[str, str]]
 ) -> None:
-    failing.add(("summarize", "v3"))
-    with pytest.raises(RecordedError, match=r"summarize v3 does not pass.*It is bad\."):
+    failing.add(("summarize", "v4"))
+    with pytest.raises(RecordedError, match=r"summarize v4 does not pass.*It is bad\."):
+        record(rounds, failing)
+
+
+def test_an_internal_feature_must_pass_although_nothing_of_it_becomes_live(
+    rounds: list[list[tuple[str, str, str | None]]],
+    failing: set[tuple[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prompts, "released", lambda slug: {"v1": slug})
+    failing.add(("moderation", "v1"))
+    with pytest.raises(RecordedError, match=r"moderation v1 does not pass.*It is bad\."):
         record(rounds, failing)
 
 

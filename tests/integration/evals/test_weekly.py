@@ -24,6 +24,7 @@ from aifeature.models import (
 )
 from aifeature.services import controls
 from aifeature.services.promotion import activations
+from aifeature.spec import Feature
 from evals.harness import conclude, plan, pools, proof, repeats
 from evals.models import Run, Sample, WeeklyRun
 from evals.statistics.rules import DEFAULT
@@ -39,20 +40,22 @@ NEVER = 0.0
 """A moment that has passed: a step begins no sample."""
 
 
-def write_suite(folder: Path, *, changed: int = 0) -> None:
+def write_suite(
+    folder: Path, slug: str = SLUG, *, field: str = "document", changed: int = 0
+) -> None:
     """Write a suite of a hundred cases, of which some have another text."""
-    (folder / SLUG).mkdir(parents=True, exist_ok=True)
-    (folder / SLUG / "suite.toml").write_text('[tags]\ntypical = "A usual text"\n')
+    (folder / slug).mkdir(parents=True, exist_ok=True)
+    (folder / slug / "suite.toml").write_text('[tags]\ntypical = "A usual text"\n')
     cases = [
         {
             "id": f"text-{n:03}",
-            "input": {"document": f"Lesson {n} {'moves' if n < changed else 'begins'} on Monday."},
+            "input": {field: f"Lesson {n} {'moves' if n < changed else 'begins'} on Monday."},
             "expected": {"keywords": {"any": ["Monday"]}},
             "tags": ["typical"],
         }
         for n in range(CASES)
     ]
-    (folder / SLUG / "cases.jsonl").write_text("\n".join(map(json.dumps, cases)))
+    (folder / slug / "cases.jsonl").write_text("\n".join(map(json.dumps, cases)))
 
 
 @pytest.fixture(autouse=True)
@@ -67,23 +70,28 @@ def suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def live(suite: Path) -> Evidence:
-    """Users get v3, with evidence in which 90 of 100 cases pass."""
-    run = plan.start(
-        plan.Wanted(
-            feature=FEATURE,
-            candidate="v3",
-            baseline=None,
-            repeats=1,
-            cap_micro=10_000_000,
-            suite=suites.load(FEATURE),
-        )
-    )
-    answer(run, 90)
-    assert proof.conclude_run(run)
-    row = activations.activate(SLUG, "v3", reason="test", check_name="test")
+    """Users get v4, with evidence in which 90 of 100 cases pass."""
+    evaluated(FEATURE, "v4", 90)
+    row = activations.activate(SLUG, "v4", reason="test", check_name="test")
     controls.change(SLUG, {"stage": "everyone"}, reason="test", check_name="test")
     assert row.evidence
     return row.evidence
+
+
+def evaluated(feature: Feature, version: str, passing: int) -> Evidence | None:
+    """Return the evidence of a run of 100 cases, of which `passing` pass."""
+    run = plan.start(
+        plan.Wanted(
+            feature=feature,
+            candidate=version,
+            baseline=None,
+            repeats=1,
+            cap_micro=10_000_000,
+            suite=suites.load(feature),
+        )
+    )
+    answer(run, passing)
+    return proof.conclude_run(run)
 
 
 def answer(run: Run, passing: int, *, model: str = "haiku-1", unscored: int = 0) -> None:
@@ -101,8 +109,8 @@ def tick(weekly: WeeklyRun) -> WeeklyRun:
     return weekly
 
 
-def begun() -> WeeklyRun:
-    (weekly,) = rows.plan([FEATURE])
+def begun(feature: Feature = FEATURE) -> WeeklyRun:
+    (weekly,) = rows.plan([feature])
     return tick(weekly)
 
 
@@ -134,13 +142,27 @@ def test_a_slot_is_planned_once_and_the_next_day_again() -> None:
     assert "summarize" in ticks.begin().result
     WeeklyRun.objects.update(state="passed", ended_at=Now())
     assert "already" in ticks.begin().result
-    assert WeeklyRun.objects.get().feature == SLUG, "triage is open to staff only"
+    planned = WeeklyRun.objects.order_by("feature").values_list("feature", flat=True)
+    assert [*planned] == ["moderation", SLUG], "triage is open to staff only"
     TickSlot.objects.all().delete()
-    rows.plan([FEATURE], slot=WeeklyRun.objects.get().slot)
-    assert WeeklyRun.objects.count() == 1, "a row for each day, if a slot is lost too"
+    rows.plan([FEATURE], slot=WeeklyRun.objects.get(feature=SLUG).slot)
+    assert WeeklyRun.objects.count() == 2, "a row for each day, if a slot is lost too"
     WeeklyRun.objects.update(slot="2026-11-02")
     ticks.begin()
-    assert WeeklyRun.objects.filter(state="open").count() == 1
+    assert WeeklyRun.objects.filter(state="open").count() == 2
+
+
+def test_moderation_is_measured_by_its_first_evidence_while_users_need_it(suite: Path) -> None:
+    moderation = registry.get("moderation")
+    write_suite(suite, "moderation", field="text")
+    first = evaluated(moderation, "v1", 90)
+    weekly = answered(begun(moderation), 90)
+    assert (weekly.state, weekly.baseline_evidence) == ("passed", first and first.pk)
+    weekly = answered(tick(answered(begun(moderation), 70)), 70)
+    assert (weekly.state, weekly.baseline_evidence) == ("confirmed", first and first.pk)
+    assert not Evidence.objects.filter(feature="moderation").latest("created_at").passed
+    controls.change(SLUG, {"stage": "staff"}, reason="test", check_name="test")
+    assert rows.live_features() == []
 
 
 def test_a_run_survives_a_killed_driver_and_is_decided_once(live: Evidence) -> None:
@@ -185,7 +207,7 @@ def test_a_confirmed_regression_is_an_alert_with_its_figures(live: Evidence) -> 
     found = alert(rows.REGRESSION)
     assert "70.0% and 70.0% pass, and 90.0% in its baseline (p < 0.0001" in found.summary
     assert found.figures == weekly_figures(weekly, live)
-    assert controls.live_version(FEATURE) == "v3"
+    assert controls.live_version(FEATURE) == "v4"
     answered(begun(), 90)
     found.refresh_from_db()
     assert found.closed_at, "a run without a regression ends it"
@@ -196,7 +218,7 @@ def weekly_figures(weekly: WeeklyRun, live: Evidence) -> dict[str, Any]:
     p = round(weekly.verdict["p"], 6)
     measured = {"rate": 0.7, "baseline_rate": 0.9, "drop_points": 20.0, "p": p}
     return {
-        "version": "v3",
+        "version": "v4",
         "baseline": str(live.pk),
         **measured,
         **{f"confirming_{name}": value for name, value in measured.items()},
@@ -224,7 +246,7 @@ def test_nothing_to_roll_back_to_is_in_the_alert() -> None:
     choose("roll_back")
     confirmed()
     assert "It was not rolled back, and users still get it." in alert(rows.REGRESSION).summary
-    assert controls.live_version(FEATURE) == "v3"
+    assert controls.live_version(FEATURE) == "v4"
 
 
 def test_a_confirmed_regression_pulls_the_switch(live: Evidence) -> None:
@@ -351,7 +373,7 @@ def test_an_override_is_measured_by_the_floor_alone(ada: User) -> None:
 def test_another_answering_model_is_noticed_and_voids_nothing(live: Evidence) -> None:
     weekly = answered(begun(), 88, model="haiku-2")
     found = alert(rows.MODEL_CHANGED)
-    assert "haiku-2 answers for summarize v3" in found.summary
+    assert "haiku-2 answers for summarize v4" in found.summary
     assert "made with haiku-1" in found.summary
     assert "shifted by -2.0 points, to 88.0%" in found.summary
     assert weekly.state == "passed"

@@ -57,10 +57,10 @@ def sam(ada: User) -> User:
 def test_no_path_leads_from_nothing_to_users() -> None:
     """Without evidence: the service, the control, SQL on either table, a new control row."""
     with pytest.raises(RefusedError, match="Evaluate it: python -m evals run"):
-        activations.activate(SLUG, "v3", reason="r", check_name="test")
+        activations.activate(SLUG, "v4", reason="r", check_name="test")
     with pytest.raises(ValidationError, match="only staff"):
         controls.change(SLUG, {"stage": Stage.EVERYONE}, reason="r", check_name="test")
-    FeatureControl.objects.create(feature=SLUG, stage=Stage.STAFF, prompt_version="v3")
+    FeatureControl.objects.create(feature=SLUG, stage=Stage.STAFF, prompt_version="v4")
     assert "only staff" in refused_by_database(
         "UPDATE aifeature_featurecontrol SET stage = 'everyone' WHERE feature = 'summarize'"
     )
@@ -70,7 +70,7 @@ def test_no_path_leads_from_nothing_to_users() -> None:
     )
     assert "no evidence" in refused_by_database(
         "INSERT INTO aifeature_activation (feature, provider, version, prompt_hash, kind,"
-        " check_name, reason) VALUES ('summarize', 'sandbox', 'v3', 'x', 'activated', 'me', 'r')"
+        " check_name, reason) VALUES ('summarize', 'sandbox', 'v4', 'x', 'activated', 'me', 'r')"
     )
     assert live() is None
 
@@ -82,13 +82,13 @@ def test_another_version_than_the_live_one_is_refused_at_stages_with_users() -> 
             "UPDATE aifeature_featurecontrol SET prompt_version = %s WHERE feature = 'summarize'",
             version,
         )
-        assert "users may get only what is activated: v3" in said
+        assert "users may get only what is activated: v4" in said
     with pytest.raises(ValidationError) as refusal:
         controls.change(SLUG, {"prompt_version": "v2"}, reason="r", check_name="test")
     assert "prompt_version" in refusal.value.message_dict
     controls.change(SLUG, {"stage": Stage.STAFF}, reason="r", check_name="test")
     controls.change(SLUG, {"prompt_version": "v2"}, reason="r", check_name="test")
-    assert (live(), controls.prompt_version(SUMMARIZE)) == ("v3", "v2"), "staff try it"
+    assert (live(), controls.prompt_version(SUMMARIZE)) == ("v4", "v2"), "staff try it"
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_another_version_than_the_live_one_is_refused_at_stages_with_users() -> 
 )
 def test_evidence_that_does_not_count(values: dict[str, Any], why: str) -> None:
     """Failed, stale, of the future, of another provider, of a text that no code has."""
-    proven("v3", **values)
+    proven("v4", **values)
     with pytest.raises(RefusedError, match=why):
-        activations.activate(SLUG, "v3", reason="r", check_name="test")
+        activations.activate(SLUG, "v4", reason="r", check_name="test")
     assert live() is None
 
 
@@ -114,33 +114,33 @@ def test_evidence_of_another_suite_is_named_and_does_not_count(
 ) -> None:
     """The suite was edited since, perhaps during the run."""
     conditions = {**subjects.as_json(subjects.conditions(SUMMARIZE)), "suite": "edited"}
-    proof.evidence(SLUG, "v3", conditions=conditions)
+    proof.evidence(SLUG, "v4", conditions=conditions)
     with pytest.raises(RefusedError, match="The newest is of another suite"):
-        activations.activate(SLUG, "v3", reason="r", check_name="test")
+        activations.activate(SLUG, "v4", reason="r", check_name="test")
 
 
 def test_the_newest_evidence_of_a_prompt_counts() -> None:
-    older = proven("v3")
-    proven("v3", passed=False, verdict={"decision": "regression"})
+    older = proven("v4")
+    proven("v4", passed=False, verdict={"decision": "regression"})
     with pytest.raises(RefusedError, match="did not pass"):
-        activations.activate(SLUG, "v3", reason="r", check_name="test")
+        activations.activate(SLUG, "v4", reason="r", check_name="test")
     assert "newer evidence" in refused_by_database(
         "INSERT INTO aifeature_activation (feature, provider, version, prompt_hash, kind,"
         " check_name, reason, evidence_id)"
-        " VALUES ('summarize', 'sandbox', 'v3', %s, 'activated', 'me', 'r', %s)",
+        " VALUES ('summarize', 'sandbox', 'v4', %s, 'activated', 'me', 'r', %s)",
         older.prompt_hash,
         older.pk,
     )
 
 
 def test_an_activation_is_live_at_once_and_on_record(sam: User) -> None:
-    proven("v3")
+    proven("v4")
     with pytest.raises(RefusedError, match="It needs a reason"):
-        activations.activate(SLUG, "v3", reason=" ", user_id=sam.pk)
-    row = activations.activate(SLUG, "v3", reason="It passed.", user_id=sam.pk)
-    assert (live(), row.kind, row.user) == ("v3", "activated", sam)
+        activations.activate(SLUG, "v4", reason=" ", user_id=sam.pk)
+    row = activations.activate(SLUG, "v4", reason="It passed.", user_id=sam.pk)
+    assert (live(), row.kind, row.user) == ("v4", "activated", sam)
     change = ControlChange.objects.get(field="live_prompt")
-    assert (change.new, change.reason) == (f"v3 {row.prompt_hash[:8]}", "It passed.")
+    assert (change.new, change.reason) == (f"v4 {row.prompt_hash[:8]}", "It passed.")
     assert change.figures == {"kind": "activated", "evidence": str(row.evidence_id)}
     controls.change(SLUG, {"stage": Stage.EVERYONE}, reason="r", check_name="test")
 
@@ -167,15 +167,15 @@ def test_rows_are_never_edited_or_deleted() -> None:
 
 
 def test_two_people_activate_different_versions_and_the_second_is_refused() -> None:
-    """Both compared their version with v1. The second one would replace v3 unseen."""
+    """Both compared their version with v1. The second one would replace v4 unseen."""
     proof.activate(SLUG, "v1")
     v1 = Activation.objects.get().prompt_hash
     proven("v2", live_hash=v1)
-    proven("v3", live_hash=v1)
-    activations.activate(SLUG, "v3", reason="r", check_name="one")
-    with pytest.raises(RefusedError, match="does not compare it with v3, which is live now"):
+    proven("v4", live_hash=v1)
+    activations.activate(SLUG, "v4", reason="r", check_name="one")
+    with pytest.raises(RefusedError, match="does not compare it with v4, which is live now"):
         activations.activate(SLUG, "v2", reason="r", check_name="other")
-    assert live() == "v3"
+    assert live() == "v4"
 
 
 def test_stale_evidence_stops_more_users_and_never_a_live_prompt(ada: User) -> None:
@@ -209,7 +209,7 @@ def test_a_prompt_rolled_back_does_not_return_by_itself(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The code lacks the version of the roll-back: the one before serves, not the bad one."""
-    for version in ("v1", "v2", "v3"):
+    for version in ("v1", "v2", "v4"):
         proof.activate(SLUG, version)
     activations.roll_back(SLUG, reason="Worse.", check_name="test")
     has = controls.live.has
@@ -245,14 +245,14 @@ def test_an_expired_override_is_over_by_the_database_clock(ada: User, sam: User)
         reason="ok",
         expires_at=begun + timedelta(hours=1),
     )
-    assert live() == "v3"
+    assert live() == "v4"
 
 
 def test_a_deploy_that_changes_the_hash_serves_staff_only_until_evidence_exists(
     ada: User, sam: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proof.open_to_users(SLUG)
-    proven("v3")
+    proven("v4")
     assert SUMMARIZE in jobs.visible_features(user=ada)
     route = SUMMARIZE.routes[-1].model_copy(update={"models": ("claude-opus-5-5",)})
     changed = SUMMARIZE.model_copy(update={"routes": (route,)})
@@ -265,7 +265,7 @@ def test_a_deploy_that_changes_the_hash_serves_staff_only_until_evidence_exists(
         assert changed not in jobs.visible_features(user=ada)
         assert changed in jobs.visible_features(user=sam)
         assert activations.settle(changed) is None
-        subject = subjects.of(changed, "v3")
+        subject = subjects.of(changed, "v4")
         proof.evidence(SLUG, fingerprint=subject.fingerprint)
         settled = activations.settle(changed)
         assert settled is not None
@@ -273,7 +273,7 @@ def test_a_deploy_that_changes_the_hash_serves_staff_only_until_evidence_exists(
         features[SLUG] = SUMMARIZE  # an old process beside the new one
         prompts.get.cache_clear()
         assert activations.settle(SUMMARIZE) is None
-        assert live() == "v3"
+        assert live() == "v4"
         features[SLUG] = changed
         prompts.get.cache_clear()
         assert changed in jobs.visible_features(user=ada)
@@ -285,31 +285,52 @@ def test_another_default_version_of_the_code_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     proof.activate(SLUG, "v2")
-    assert SUMMARIZE.prompt_version == "v3"
+    assert SUMMARIZE.prompt_version == "v4"
     assert live() == "v2"
 
 
 def test_a_database_restored_from_before_an_activation_serves_by_its_rows() -> None:
-    """A dump of the tables at different moments: the control names v3, its activation is gone."""
+    """A dump of the tables at different moments: the control names v4, its activation is gone."""
     proof.open_to_users(SLUG)
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("SET LOCAL aifeature.may_truncate = 'yes'")
         cursor.execute("TRUNCATE aifeature_activation CASCADE")
+    proof.evidence("moderation")
     assert live() is None
     assert controls.stage(SUMMARIZE) == Stage.STAFF
     assert "serves staff only" in gate_check.check().result
     assert Alert.objects.get(closed_at=None).kind == "prompt_unproven"
     proof.activate(SLUG, "v1")
-    FeatureControl.objects.filter(feature=SLUG).update(stage=Stage.STAFF, prompt_version="v3")
+    FeatureControl.objects.filter(feature=SLUG).update(stage=Stage.STAFF, prompt_version="v4")
     FeatureControl.objects.filter(feature=SLUG).update(prompt_version="v1", stage="everyone")
     gate_check.check()
     assert live() == "v1"
     assert not Alert.objects.filter(closed_at=None).exists()
 
 
+def test_a_moderation_prompt_without_evidence_is_an_alert_while_an_open_feature_needs_it() -> None:
+    assert gate_check.at_boot() == []
+    proof.activate(SLUG)
+    controls.change(SLUG, {"stage": Stage.EVERYONE}, reason="test", check_name="test")
+    missing = "moderation v1, which reads answers of summarize, has no evidence with sandbox."
+    fix = "Evaluate it: python -m evals run moderation --prompt v1"
+    assert gate_check.at_boot() == [f"{missing} {fix}"]
+    proof.evidence("moderation", prompt_hash="e" * 64)
+    assert missing in gate_check.check().result, "it is of another text"
+    assert Alert.objects.get(closed_at=None).subject == "moderation"
+    proof.evidence("moderation")
+    assert (gate_check.check().ok, gate_check.at_boot()) == (True, [])
+    assert not Alert.objects.filter(closed_at=None).exists()
+    proof.evidence("moderation", passed=False, verdict={"decision": "regression"})
+    assert "did not pass with sandbox" in gate_check.check().result
+    controls.change(SLUG, {"stage": Stage.STAFF}, reason="r", check_name="test")
+    assert gate_check.at_boot() == []
+
+
 def test_the_check_shows_what_is_live_after_an_override_has_expired(ada: User, sam: User) -> None:
     proof.open_to_users(SLUG)
+    proof.evidence("moderation")
     request = activations.request_override(SLUG, "v2", hours=1, reason="Leak", user_id=ada.pk)
     row = activations.approve_override(request.pk, reason="ok", user_id=sam.pk)
     gate_check.check()
@@ -317,9 +338,9 @@ def test_the_check_shows_what_is_live_after_an_override_has_expired(ada: User, s
     _expire(row)
     gate_check.check()
     control = FeatureControl.objects.get(feature=SLUG)
-    assert (live(), control.prompt_version) == ("v3", "v3")
+    assert (live(), control.prompt_version) == ("v4", "v4")
     change = ControlChange.objects.filter(field="prompt_version").latest("id")
-    assert (change.old, change.new, change.check_name) == ("v2", "v3", "control.controls")
+    assert (change.old, change.new, change.check_name) == ("v2", "v4", "control.controls")
     assert not Alert.objects.filter(closed_at=None).exists()
 
 
@@ -329,7 +350,7 @@ def test_a_later_activation_ends_an_override_for_good(ada: User, sam: User) -> N
     shorter = _overridden("v2", 1, ada, sam)
     assert live() == "v2"
     _expire(shorter)
-    assert live() == "v3", f"{longer} does not come back"
+    assert live() == "v4", f"{longer} does not come back"
     assert activations.open_override(SLUG) is None
 
 
@@ -348,14 +369,14 @@ def test_nothing_but_an_override_was_live_and_no_roll_back_goes_forward(
     assert "A roll-back goes to a version before v1" in refused_by_database(
         "INSERT INTO aifeature_activation (feature, provider, version, prompt_hash, kind,"
         " check_name, reason, evidence_id)"
-        " VALUES ('summarize', 'sandbox', 'v3', %s, 'rolled_back', 'me', 'r', %s)",
+        " VALUES ('summarize', 'sandbox', 'v4', %s, 'rolled_back', 'me', 'r', %s)",
         found.prompt_hash,
         found.pk,
     )
 
 
 def test_a_later_regression_under_other_conditions_counts_against_older_evidence() -> None:
-    older = proven("v3")
+    older = proven("v4")
     failed: dict[str, Any] = {
         "passed": False,
         "verdict": {"decision": "regression"},
@@ -365,7 +386,7 @@ def test_a_later_regression_under_other_conditions_counts_against_older_evidence
     assert "newer evidence" in refused_by_database(
         "INSERT INTO aifeature_activation (feature, provider, version, prompt_hash, kind,"
         " check_name, reason, evidence_id)"
-        " VALUES ('summarize', 'sandbox', 'v3', %s, 'activated', 'me', 'r', %s)",
+        " VALUES ('summarize', 'sandbox', 'v4', %s, 'activated', 'me', 'r', %s)",
         older.prompt_hash,
         older.pk,
     )
@@ -375,8 +396,8 @@ def test_a_roll_back_ends_an_override_also_of_an_older_version(ada: User, sam: U
     proof.open_to_users(SLUG)
     proof.evidence(SLUG, fingerprint="of last week")
     _overridden("v1", 5, ada, sam)
-    assert activations.roll_back(SLUG, reason="Worse.", check_name="test").version == "v3"
-    assert live() == "v3"
+    assert activations.roll_back(SLUG, reason="Worse.", check_name="test").version == "v4"
+    assert live() == "v4"
 
 
 def test_a_clock_that_jumps_back_changes_no_order(ada: User, sam: User) -> None:
@@ -390,7 +411,7 @@ def test_a_clock_that_jumps_back_changes_no_order(ada: User, sam: User) -> None:
     _expire(row)
     gate_check.check()
     _expire(row, "now() + interval '1 hour'")
-    assert live() == "v3", "it is over for good"
+    assert live() == "v4", "it is over for good"
 
 
 def test_no_more_users_get_a_prompt_that_an_override_made_live(ada: User, sam: User) -> None:
@@ -432,7 +453,7 @@ def test_a_control_follows_after_a_change_of_the_provider(settings: Any) -> None
     proof.activate(SLUG, "v2", fresh_until=end)
     settings.AIFEATURE = ours
     gate_check.check()
-    assert FeatureControl.objects.get(feature=SLUG).prompt_version == live() == "v3"
+    assert FeatureControl.objects.get(feature=SLUG).prompt_version == live() == "v4"
 
 
 def _expire(row: Activation, at: str = "now() - interval '1 second'") -> None:
@@ -448,7 +469,7 @@ def _expire(row: Activation, at: str = "now() - interval '1 second'") -> None:
 
 
 def test_evidence_travels_between_databases_once() -> None:
-    row = proven("v3")
+    row = proven("v4")
     dumped = evidence.dump([row])
     assert evidence.load(dumped, origin=Evidence.Origin.LOADED) == 0
     dumped[0]["id"] = "11111111-1111-4111-8111-111111111111"

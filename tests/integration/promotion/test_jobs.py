@@ -25,11 +25,11 @@ def ran(make_job: MakeJob) -> Job:
 
 def test_users_get_what_is_live_and_staff_try_what_is_not(make_job: MakeJob, ada: User) -> None:
     proof.activate("summarize", "v2")
-    controls.change("summarize", {"prompt_version": "v3"}, reason="r", check_name="test")
+    controls.change("summarize", {"prompt_version": "v4"}, reason="r", check_name="test")
     job = ran(make_job)
     assert (job.status, job.prompt_version) == (Status.SUCCEEDED, "v2")
     User.objects.filter(pk=ada.pk).update(is_staff=True)
-    assert ran(make_job).prompt_version == "v3"
+    assert ran(make_job).prompt_version == "v4"
 
 
 def test_a_job_waits_as_paused_where_nothing_is_live(

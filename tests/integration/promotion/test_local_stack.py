@@ -109,9 +109,9 @@ def test_a_new_stack_opens_what_has_evidence_and_names_the_rest(file: Path) -> N
     notes = [*local_features.update()]
     assert stages() == {**dict.fromkeys(registry.offered(), Stage.STAFF), SLUG: Stage.EVERYONE}
     assert Evidence.objects.get().origin == Evidence.Origin.RECORDED
-    assert len(notes) == len(registry.offered()) - 1
-    assert "triage: staff only. triage v1 has no evidence with sandbox." in "\n".join(notes)
-    assert "Evaluate it: python -m evals run triage --prompt v1" in "\n".join(notes)
+    assert len(notes) == len(registry.offered()), "the rest, and moderation"
+    assert "triage: staff only. triage v2 has no evidence with sandbox." in "\n".join(notes)
+    assert "Evaluate it: python -m evals run triage --prompt v2" in "\n".join(notes)
     again = [*local_features.update()]
     assert (again, Evidence.objects.count()) == (notes, 1)
 
@@ -165,9 +165,10 @@ def test_an_edited_prompt_serves_staff_only_until_it_has_evidence(
 
     monkeypatch.setattr(prompts, "get", edited)
     notes = "\n".join(local_features.update())
-    assert "summarize: staff only. summarize v3 has no evidence" in notes
+    assert "summarize: staff only. summarize v4 has no evidence" in notes
     assert FeatureControl.objects.get(feature=SLUG).stage == Stage.STAFF
-    proof.evidence(SLUG, fingerprint=subjects.of(SUMMARIZE, "v3").fingerprint)
+    proof.evidence(SLUG, fingerprint=subjects.of(SUMMARIZE, "v4").fingerprint)
+    proof.evidence("moderation")
     assert "summarize" not in "\n".join(local_features.update())
     assert stages()[SLUG] == Stage.EVERYONE
 
@@ -211,21 +212,21 @@ def test_a_file_is_loaded_once_and_what_it_permits_is_printed(
     file.write_text(recorded.text(Recorded([row(**aged(timezone.now(), days=900))])))
     shown = loaded(file, capsys)
     assert "New rows of evidence: 1." in shown
-    assert "summarize v3 may be activated: manage.py prompts activate summarize v3" in shown
-    assert "triage: staff only, as before. triage v1 has no evidence" in shown
+    assert "summarize v4 may be activated: manage.py prompts activate summarize v4" in shown
+    assert "triage: staff only, as before. triage v2 has no evidence" in shown
     stored = Evidence.objects.get()
     assert stored.origin == Evidence.Origin.LOADED
     assert stored.fresh_until == stored.measured_at + timedelta(days=30), "as if made here"
     assert "New rows of evidence: 0." in loaded(file, capsys)
     ada.delete()
-    assert "summarize v3 is live now." in loaded(file, capsys)
-    assert "summarize v3 is live, as before." in loaded(file, capsys)
+    assert "summarize v4 is live now." in loaded(file, capsys)
+    assert "summarize v4 is live, as before." in loaded(file, capsys)
 
 
 def test_an_older_measurement_does_not_replace_a_newer_one(
     file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    subject = subjects.of(SUMMARIZE, "v3")
+    subject = subjects.of(SUMMARIZE, "v4")
     later = proof.MEASURED_AT + timedelta(hours=1)
     failed: dict[str, Any] = {"passed": False, "verdict": {"decision": "regression"}}
     proof.evidence(SLUG, fingerprint=subject.fingerprint, measured_at=later, **failed)
@@ -270,7 +271,7 @@ def test_only_the_sandbox_has_evidence_without_an_age_and_only_with_its_hash(fil
     file.write_text(recorded.text(Recorded([row()])))
     with pytest.raises(CommandError, match="no hash of the sandbox"):
         call_command("load_evidence", str(file))
-    subject = subjects.of(SUMMARIZE, "v3")
+    subject = subjects.of(SUMMARIZE, "v4")
     other = replace(subject, conditions=replace(subject.conditions, provider="anthropic"))
     values: dict[str, Any] = {
         "provider": "anthropic",
@@ -297,6 +298,7 @@ def test_a_process_warns_at_boot_of_open_features_that_serve_staff_only(
 ) -> None:
     proof.open_to_users(SLUG)
     proof.open_to_users("triage")
+    proof.evidence("moderation")
     assert gate_check.at_boot() == []
     monkeypatch.setattr(controls.live, "has", lambda _feature, _prompt: False)  # a deploy
     with caplog.at_level(logging.WARNING):

@@ -40,12 +40,12 @@ def test_status_shows_what_is_live_and_the_next_step_of_each_version() -> None:
     proof.evidence(SLUG, "v1", **proof.of_today(SLUG, "v1"))
     lines = run("status", SLUG).splitlines()
     assert lines[:2] == [
-        "summarize: Users get v3. Stage: everyone.",
-        "  v3 (live): pass, 2026-11-02",
+        "summarize: Users get v4. Stage: everyone.",
+        "  v4 (live): pass, 2026-11-02",
     ]
-    assert lines[2] == "  v2: no evidence"
-    assert "Evaluate it: python -m evals run summarize --prompt v2" in lines[3]
-    assert lines[5] == "    It may be activated: manage.py prompts activate summarize v1"
+    assert lines[2] == "  v3: no evidence"
+    assert "Evaluate it: python -m evals run summarize --prompt v3" in lines[3]
+    assert lines[7] == "    It may be activated: manage.py prompts activate summarize v1"
     assert "judge: It has no users and needs no evidence." in run("status")
     with pytest.raises(CommandError, match="Choose one of: "):
         run("status", "nothing")
@@ -56,7 +56,7 @@ def test_a_version_is_activated_and_rolled_back_by_a_person() -> None:
     person("bob", "override_prompt")
     with pytest.raises(CommandError, match=r"has no evidence.*\n?.*Nothing was changed"):
         run("activate", SLUG, "v1")
-    for version in ("v1", "v3"):
+    for version in ("v1", "v4"):
         proof.evidence(SLUG, version, **proof.of_today(SLUG, version))
         for action in (("activate", SLUG, version), ("rollback", SLUG)):
             with pytest.raises(CommandError, match="bob lacks the permission"):
@@ -80,8 +80,8 @@ def test_nothing_happens_without_a_confirmation(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("builtins.input", no)
     with pytest.raises(CommandError, match="Not confirmed"):
-        call_command("prompts", "activate", SLUG, "v3", "--reason", "r", "--user", "eve")
-    assert asked == ["Activate summarize v3? v1 is live now. [y/N] "]
+        call_command("prompts", "activate", SLUG, "v4", "--reason", "r", "--user", "eve")
+    assert asked == ["Activate summarize v4? v1 is live now. [y/N] "]
     assert live() == "v1"
 
 

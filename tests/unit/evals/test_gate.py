@@ -65,7 +65,7 @@ def a_base(*rows: Recorded, **more: Any) -> Base:
 def other_hash(**changed: Any) -> str:
     """The hash of the prompt of `triage` if its declaration had other values."""
     before = registry.get("triage").model_copy(update=changed)
-    return prompts._parse(before, "v1", same_text("aifeature/features/triage/v1.md")).hash
+    return prompts._parse(before, "v2", same_text("aifeature/features/triage/v2.md")).hash
 
 
 def without(name: str) -> Callable[[str], str | None]:
@@ -76,21 +76,21 @@ def without(name: str) -> Callable[[str], str | None]:
 FEWER_ROUTES = registry.get("summarize").routes[:1]
 OTHER_OUTPUT = registry.get("summarize").output_model
 FLOOR = "Its floor alone decides"
-GONE = "this code has no longer the prompt v1"
+GONE = "this code has no longer the prompt v2"
 
 
 @pytest.mark.parametrize(
     ("slug", "before", "text", "changed", "how"),
     [
         ("summarize", lambda: row("summarize", "v2"), None, ["prompt"], "with v2, which the base"),
-        ("triage", lambda: row(prompt_hash="0" * 64), "v1.md", ["prompt"], GONE),
-        ("triage", lambda: row(version="v1", prompt_hash="0"), "v1.md", ["prompt"], "recorded out"),
+        ("triage", lambda: row(prompt_hash="0" * 64), "v2.md", ["prompt"], GONE),
+        ("triage", lambda: row(version="v2", prompt_hash="0"), "v2.md", ["prompt"], "recorded out"),
         (
             "triage",
             lambda: row(prompt_hash=other_hash(routes=FEWER_ROUTES)),
             None,
             ["schema or route"],
-            "with the recorded outcomes of v1",
+            "with the recorded outcomes of v2",
         ),
         (
             "triage",
@@ -153,7 +153,7 @@ def test_an_older_version_is_compared_with_the_newest_one_of_the_base(
 
 def test_a_draft_with_evidence_is_not_what_the_base_serves() -> None:
     draft = row("summarize", "v2", measured_at=LATER)
-    known = a_base(row("summarize", "v3"), draft)
+    known = a_base(row("summarize", "v4"), draft)
     assert gate.check(registry.get("summarize"), known).changed == ()
 
 
@@ -272,7 +272,7 @@ def test_nothing_runs_if_nothing_changed(
     monkeypatch.setenv(gate.JOB_SUMMARY, str(tmp_path / "job.md"))
     assert cli.main(["gate", "--changed", f"--junit={tmp_path}/new/j.xml"]) == 0
     shown = capsys.readouterr().out
-    assert "triage v1: unchanged: not run" in shown
+    assert "triage v2: unchanged: not run" in shown
     assert gate.NOTHING in shown
     assert (tmp_path / "new" / "j.xml").read_text().count("<skipped") == len(WITH_SUITE)
     assert "no feature has changed" in (tmp_path / "job.md").read_text()

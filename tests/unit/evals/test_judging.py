@@ -64,11 +64,11 @@ def test_an_output_cannot_leave_its_fence() -> None:
     prompt = prompts.get("judge", registry.get("judge").prompt_version)
     values = input_values.for_prompt(Exhibit.model_validate(exhibit(answer=hostile)))
     one, other = prompt.render(values), prompt.render(values)
-    fence = one.split('<output id="')[1].split('"')[0]
+    fence = one.marker
     assert len(fence) >= 16
-    assert fence not in other
-    inside, *after = one.split(f'<output id="{fence}">')[1].split("</output")
-    assert json.loads(inside) == {"answer": hostile.replace("<", "<\u200b")}
+    assert fence not in other.text
+    inside, *after = one.text.split(f'<output id="{fence}">')[1].split("</output")
+    assert json.loads(one.restore(inside)) == {"answer": hostile}
     assert after[0].startswith(f' id="{fence}">')
     assert len(after) == 1
 

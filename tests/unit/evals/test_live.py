@@ -136,7 +136,7 @@ def test_the_price_is_shown_before_the_question(
     def answer(question: str) -> str:
         shown = capsys.readouterr().out
         assert (
-            "summarize v3 against v1: 110 cases, 2 repeats, 220 calls to make (20 by the judge),"
+            "summarize v4 against v1: 110 cases, 2 repeats, 220 calls to make (20 by the judge),"
             " about $2.00 (at most $10.00)\n"
         ) in shown
         assert "Together about $4.00" in shown
@@ -154,10 +154,10 @@ def test_in_a_trial_with_staff_the_candidate_is_compared_with_the_prompt_of_user
 ) -> None:
     monkeypatch.setattr(activations, "proven_row", lambda _: None)
     monkeypatch.setattr(controls, "live_version", lambda _: "v2")
-    monkeypatch.setattr(controls, "prompt_version", lambda _: "v3")
+    monkeypatch.setattr(controls, "prompt_version", lambda _: "v4")
     assert cli.main(["run", "summarize", "-n", "2"]) == codes.WRONG
     (wanted,) = started
-    assert (wanted.candidate, wanted.baseline) == ("v3", "v2")
+    assert (wanted.candidate, wanted.baseline) == ("v4", "v2")
 
 
 @pytest.mark.parametrize("answer", ["", "no", "y", "YES!", None])

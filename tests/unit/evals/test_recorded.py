@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from aifeature import registry, suites
+from aifeature import prompts, registry, suites
 from aifeature.services.promotion import subjects
 from evals import cli, recorded, recording
 from evals.commands import codes
@@ -66,16 +66,18 @@ def row(slug: str, *, prompt_hash: str = "", **conditions: Any) -> dict[str, Any
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _each_suite_is_read_once() -> Iterator[None]:
-    known = {each.slug: suites.load(each) for each in registry.offered().values() if each.suite}
+def _each_suite_is_read_once_and_each_prompt_is_released() -> Iterator[None]:
+    with_suite = [each for each in registry.all_features().values() if each.suite]
+    known = {each.slug: suites.load(each) for each in with_suite}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(suites, "load", lambda feature: known[feature.slug])
+        patch.setattr(prompts, "released", lambda slug: {registry.get(slug).prompt_version: ""})
         yield
 
 
 @pytest.fixture(scope="module")
-def _made(_each_suite_is_read_once: None) -> dict[str, dict[str, Any]]:
-    return {slug: row(slug) for slug, each in registry.offered().items() if each.suite}
+def _made(_each_suite_is_read_once_and_each_prompt_is_released: None) -> dict[str, dict[str, Any]]:
+    return {slug: row(slug) for slug, each in registry.all_features().items() if each.suite}
 
 
 @pytest.fixture
@@ -117,7 +119,13 @@ def test_a_released_feature_needs_evidence_that_passed(rows: dict[str, dict[str,
     rows["triage"] |= {"passed": False, "verdict": failed}
     assert "did not pass: It is below its floor." in problem(rows)
     del rows["triage"]
-    assert "triage v1 has no recorded evidence." in problem(rows)
+    assert "triage v2 has no recorded evidence." in problem(rows)
+
+
+def test_an_internal_feature_with_a_suite_needs_evidence(rows: dict[str, dict[str, Any]]) -> None:
+    assert "judge" not in rows, "it has none"
+    del rows["moderation"]
+    assert "moderation v1 has no recorded evidence." in problem(rows)
 
 
 def test_another_sandbox_voids_all_of_it(rows: dict[str, dict[str, Any]], tmp_path: Path) -> None:
@@ -178,7 +186,7 @@ def test_a_row_that_was_edited_by_hand_is_refused(
 ) -> None:
     edit(rows["triage"])
     found = problem(rows)
-    assert found.startswith("Recorded evidence of triage v1: ")
+    assert found.startswith("Recorded evidence of triage v2: ")
     assert words in found
 
 
