@@ -16,6 +16,7 @@ from aifeature.spec import (
     Feature,
     Floor,
     FollowUp,
+    Guards,
     Kind,
     Limits,
     Route,
@@ -106,7 +107,8 @@ FEATURE = Feature(
     description="Answers from the QuizCraft handbook, each with the sections that support it.",
     input_model=Question,
     output_model=Answer,
-    prompt_version="v1",
+    prompt_version="v2",
+    untrusted=frozenset({"question"}),
     routes=(Route(models=("claude-haiku-5-5", "claude-sonnet-5-5")),),
     knowledge=("handbook",),
     sources=handbook.sections,
@@ -139,6 +141,11 @@ FEATURE = Feature(
             "sandbox": (Floor(least=0.05, since=date(2026, 11, 1)),),
         },
         text=("answer",),
+    ),
+    guards=Guards(
+        languages=("en", "de", "fr", "es", "pt", "it", "nl", "pl", "ja", "tr"),
+        fallback="I cannot show an answer to this. Please ask in other words, or send your"
+        " question to our support team as a ticket.",
     ),
     review_share=0.05,
     limits=Limits(

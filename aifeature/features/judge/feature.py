@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aifeature.spec import Feature, Limits, Route
+from aifeature.spec import Feature, Guards, Limits, Moderation, Policy, Route
 
 
 class Criterion(BaseModel):
@@ -73,11 +73,18 @@ FEATURE = Feature(
     description="Scores outputs of other features by criteria.",
     input_model=Exhibit,
     output_model=Judgement,
-    prompt_version="v1",
+    prompt_version="v2",
+    untrusted=frozenset({"given", "reference", "output"}),
     # A judge of the tier above the judged models; the next one answers if it refuses.
     routes=(Route(models=("claude-sonnet-5-5", "claude-opus-5-5")),),
     internal=True,
     check=check,
+    # Cases of suites are hostile on purpose, and no user reads a judgement.
+    guards=Guards(
+        injection=Policy.OFF,
+        foul_language=Policy.OFF,
+        moderation=Moderation.NEVER,
+    ),
     limits=Limits(
         deadline_s=300,
         call_deadline_s=120,

@@ -9,7 +9,17 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from aifeature.spec import Example, Feature, Floor, Kind, Limits, Route, Scorer, Suite
+from aifeature.spec import (
+    Example,
+    Feature,
+    Floor,
+    Guards,
+    Kind,
+    Limits,
+    Route,
+    Scorer,
+    Suite,
+)
 
 
 class Document(BaseModel):
@@ -66,7 +76,8 @@ FEATURE = Feature(
     description="Two sentences and the key facts of a long thread or document.",
     input_model=Document,
     output_model=Summary,
-    prompt_version="v3",
+    prompt_version="v4",
+    untrusted=frozenset({"document"}),
     routes=(
         # The small model is good enough for a page; a long document needs the larger one first.
         Route(name="short", models=("claude-haiku-5-5", "claude-sonnet-5-5"), up_to_bytes=60_000),
@@ -96,6 +107,12 @@ FEATURE = Feature(
             "sandbox": (Floor(least=0.05, since=date(2026, 11, 1)),),
         },
         text=("summary", "key_facts"),
+    ),
+    guards=Guards(
+        languages=("en", "de", "fr", "es", "pt", "it", "nl", "pl", "ja", "tr"),
+        from_input=True,
+        fallback="We cannot show a summary of this text, because it may be unsafe. Please remove"
+        " what does not belong to it, and try again.",
     ),
     review_share=0.05,
     limits=Limits(
