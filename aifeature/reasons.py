@@ -29,7 +29,14 @@ class FailureCode(StrEnum):
     """Reason why a job ended without a result. Stored, shown to users and part of the API."""
 
     ACCOUNT_LIMIT = "account_limit"
+    ANSWER_CUT_OFF = "answer_cut_off"
+    """No model of the route ended its answer within the length that is allowed."""
+    ANSWER_EMPTY = "answer_empty"
     ANSWER_GARBLED = "answer_garbled"
+    ANSWER_REFUSED = "answer_refused"
+    """Each model of the route declined to answer."""
+    ANSWER_UNSAFE = "answer_unsafe"
+    """A guard withheld the answer. The message is the feature's own."""
     APPROVAL_EXPIRED = "approval_expired"
     """No person decided about the answer in time."""
     BUDGET_SPENT = "budget_spent"
@@ -40,6 +47,10 @@ class FailureCode(StrEnum):
     FEATURE_PAUSED = "feature_paused"
     FEATURE_REMOVED = "feature_removed"
     INPUT_INVALID = "input_invalid"
+    INPUT_REFUSED = "input_refused"
+    """The input holds the marker of its own fence, so that it could close it."""
+    OFF_TOPIC = "off_topic"
+    """The answer has almost nothing of the input that it is about."""
     OUTPUT_INVALID = "output_invalid"
     OVERLOADED = "overloaded"
     MAX_TRIES_EXCEEDED = "poison"
@@ -47,6 +58,7 @@ class FailureCode(StrEnum):
     PROVIDER_REFUSED = "provider_refused"
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     USER_LIMIT = "user_limit"
+    WRONG_LANGUAGE = "wrong_language"
 
 
 AFTER_WAITING: dict[str, FailureCode] = {

@@ -24,6 +24,7 @@ from aifeature.prompts import Prompt
 from aifeature.services import controls
 from aifeature.services.execution import ledger, outcomes, worker_context
 from aifeature.services.execution.lease import LeaseKeeper
+from aifeature.services.guards import outputs
 from aifeature.services.provider import account, gate, gateway, odd_answers
 from aifeature.spec import Feature, Purpose
 from workers.inference import (
@@ -144,11 +145,13 @@ def make(
     reason: str = "",
     admission: Admission | None = None,
     is_fallback: bool = False,
+    clean: Callable[[str], str] = outputs.clean,
 ) -> Ended:
     """Make one provider call. All calls of this system go through this function.
 
     `reason` is the reason for this model. `admission` is the gate's, if it was already given.
-    `is_fallback` means that the breaker of the previous model in the route is open.
+    `is_fallback` means that the breaker of the previous model in the route is open. `clean` returns
+    the text of an answer as it may be stored.
 
     Raises:
         Cancelled: during a probe before the call. The call was not sent.
@@ -171,10 +174,16 @@ def make(
     try:
         with payer.watched():
             answer = gateway().infer(
-                request, cancel=payer.cancel, on_delta=payer.sink(), admission=admission
+                request,
+                cancel=payer.cancel,
+                on_delta=payer.sink() if request.stream else None,
+                admission=admission,
             )
     except InferenceError as error:
+        error.text = clean(error.text)
         answer = error
+    else:
+        answer = replace(answer, text=clean(answer.text))
     odd_answers.note(request.model, answer)
     settlement = ledger.ended(request, answer, purpose)
     payer.settle(settlement)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from django.db import DatabaseError, InterfaceError
 from pydantic import ValidationError
 
 from aifeature import registry
+from aifeature.fences import FenceError, Rendered
 from aifeature.models import transitions
 from aifeature.models.functions import brief, is_lock_timeout, is_refused, is_turned_away
 from aifeature.models.transitions import (
@@ -34,6 +36,7 @@ from aifeature.services.execution import (
     calls,
     lease,
     ledger,
+    moderation,
     outcomes,
     output,
     prompt_choice,
@@ -41,11 +44,11 @@ from aifeature.services.execution import (
     run_decisions,
     worker_context,
 )
+from aifeature.services.execution.checking import RETRY_DEFECT_S, Checks
 from aifeature.services.execution.hooks import FeatureBrokenError
 from aifeature.services.execution.lease import LeaseKeeper
+from aifeature.services.execution.moderation import ModerationFailedError
 from aifeature.services.execution.outcomes import (
-    Accepted,
-    AwaitsApproval,
     CancelledByUser,
     Degraded,
     Failed,
@@ -56,7 +59,9 @@ from aifeature.services.execution.outcomes import (
 from aifeature.services.execution.output import OutputInvalidError
 from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.functions.errors import FunctionsAwayError
-from aifeature.services.payloads import input_values
+from aifeature.services.guards import audit, outputs
+from aifeature.services.guards.outputs import AnswerGuards
+from aifeature.services.payloads import input_values, language
 from aifeature.services.streams import shown
 from aifeature.services.streams.writer import JobStream
 from aifeature.spec import Feature, Purpose
@@ -79,9 +84,6 @@ logger = logging.getLogger(__name__)
 
 RETRY_OUTAGE_S = 1.0
 """Seconds until a job is retried after a database outage interrupted its run."""
-
-RETRY_DEFECT_S = 5.0
-"""Seconds until a job is retried after an unexpected exception."""
 
 LEAST_CALL_S = 30.0
 """Most seconds that a usual call takes. With less time until the job's deadline, no call is made: a
@@ -175,17 +177,13 @@ def _execute(
     if early := _early_outcome(claimed, feature):
         return early
 
-    try:
-        value = input_values.read(feature.input_model, claimed.input)
-    except ValidationError:  # accepted by an earlier release of the feature
-        return Failed(FailureCode.INPUT_INVALID)
     prompt = prompt_choice.of(feature, claimed)
     if not isinstance(prompt, Prompt):
         return prompt
-    message = prompt.render(
-        input_values.for_prompt(value), fence=claimed.options.get("nonce") or None
-    )
-    choice = routes.choose(feature, claimed, value, message)
+    turn = _turn(feature, prompt, claimed)
+    if not isinstance(turn, _Turn):
+        return turn
+    guard, rendered, choice = turn
 
     withdrawal = None
     if (
@@ -193,33 +191,75 @@ def _execute(
         and (withdrawal := shared.retries.withdraw()) is None
     ):
         decision = retry.defer(seconds_left=claimed.seconds_left, jitter=_jitter())
-        return _without_provider(run_decisions.decided(decision, None), claimed, shared, feature)
+        return _without_provider(run_decisions.decided(decision, None), claimed, shared, guard)
     started = time.monotonic()
-    with shared.streams.open(claimed.job, claimed.epoch, feature.stream_field) as stream:
-        run = _Run(claimed, shared, feature, prompt, cancel, stream, started, progress)
+    shown_field = None if guard.tightened else feature.stream_field
+    released = guard.released if shown_field else None
+    with shared.streams.open(claimed.job, claimed.epoch, shown_field, released) as stream:
+        run = _Run(claimed, shared, feature, prompt, guard, cancel, stream, started, progress)
         try:
-            outcome = run.call_models(choice, message)
+            outcome = run.call_models(choice, rendered.text)
         except Cancelled as stopped:  # during a probe: no call of this job is in flight
             outcome = run_decisions.after_abort(stopped, None)
+        finally:
+            _record(guard, claimed)
         max_tries = feature.limits.max_tries
         outcome = run_decisions.within_tries(outcome, tries=claimed.tries, max_tries=max_tries)
         if withdrawal is not None and not run_decisions.provider_failed(outcome):
             shared.retries.give_back(withdrawal)
-        outcome = _without_provider(outcome, claimed, shared, feature)
+        outcome = _without_provider(outcome, claimed, shared, guard)
         return _with_shown(outcome, claimed, stream)
 
 
+class _Turn(NamedTuple):
+    """The first user turn of a run, with its guards and its route."""
+
+    guard: AnswerGuards
+    rendered: Rendered
+    choice: Choice
+
+
+def _turn(feature: Feature, prompt: Prompt, claimed: Claimed) -> _Turn | Failed:
+    try:
+        value = input_values.read(feature.input_model, claimed.input)
+        rendered = prompt.render(
+            input_values.for_prompt(value), fence=claimed.options.get("nonce") or None
+        )
+    except ValidationError:  # accepted by an earlier release of the feature
+        return Failed(FailureCode.INPUT_INVALID)
+    except FenceError:
+        return Failed(FailureCode.INPUT_REFUSED)
+    guard = AnswerGuards(
+        *(feature, prompt, rendered, claimed.input),
+        tightened=bool(claimed.options.get("tightened")),
+        detect=language.probable,
+    )
+    return _Turn(guard, rendered, routes.choose(feature, claimed, value, rendered.text))
+
+
+def _record(guard: AnswerGuards, claimed: Claimed) -> None:
+    """Write what the guards of answers have found since the last time to the audit log."""
+    events = guard.events[:]
+    guard.events.clear()
+    if events and claimed.is_of_user:
+        audit.record_all(events, user_id=claimed.user_id, feature=claimed.feature, job=claimed.job)
+
+
 def _without_provider(
-    outcome: Outcome, claimed: Claimed, shared: WorkerContext, feature: Feature
+    outcome: Outcome, claimed: Claimed, shared: WorkerContext, guard: AnswerGuards
 ) -> Outcome:
     """Replace an outcome of an outage by the feature's plain answer, if it offers users one."""
     if not run_decisions.is_outage(outcome) or not claimed.is_of_user:
         return outcome
     try:
-        found = output.plain(shared.functions, feature, claimed.input)
+        found = output.plain(shared.functions, guard.feature, claimed.input)
     except (FeatureBrokenError, FunctionsAwayError):
         return outcome
-    return outcome if found is None else Degraded(found, outcome.settlement)
+    if found is None:
+        return outcome
+    result = guard.cleaned(found)
+    _record(guard, claimed)
+    return outcome if guard.is_unsafe() else Degraded(result, outcome.settlement)
 
 
 def _with_shown(outcome: Outcome, claimed: Claimed, stream: JobStream) -> Outcome:
@@ -252,6 +292,7 @@ class _Run:
     shared: WorkerContext
     feature: Feature
     prompt: Prompt
+    guard: AnswerGuards
     cancel: Cancel
     stream: JobStream
     started: float
@@ -263,6 +304,7 @@ class _Run:
         Raises Cancelled if a probe is cancelled.
         """
         last: Settlement | None = None
+        code = FailureCode.OUTPUT_INVALID
         passed_over: Deferred | None = None
         models, why = choice.route.models, choice.reason
         for position, model in enumerate(models):
@@ -285,33 +327,58 @@ class _Run:
                     return self._after_refusal(refused, passed_over)
                 if isinstance(answer, InferenceError):
                     if answer.next_model or self._comes_too_late(answer, models[position + 1 :]):
+                        code = run_decisions.unusable(answer)
                         why = f"{model} gave no answer: {answer.code}"
                         break
                     return self._after_error(answer, last, model)
                 try:
                     return self._checked(answer.text, last)
                 except OutputInvalidError as error:
-                    logger.info("job %s: %s: invalid output", self.claimed.job, model)
+                    logger.info("job %s: %s: %s", self.claimed.job, model, error.code)
+                    code = error.code
                     turns = (turns[0], *output.repair_turns(answer.text, error))
                     purpose, why = Purpose.REPAIR, f"the answer of {model} was invalid"
-        return Failed(FailureCode.OUTPUT_INVALID, last)
+        return Failed(code, last)
 
     def _checked(self, text: str, settlement: Settlement) -> Outcome:
-        """Return the outcome of an answer. Raises OutputInvalidError if it is not valid."""
-        of_job = (self.shared.functions, self.feature, self.claimed.input, text)
+        """Return the outcome of an answer. Raises OutputInvalidError if it cannot be shown."""
+        functions, call = self.shared.functions, self._call_moderator
+        of_run = (self.claimed, self.feature, functions, self.guard, call, self._store)
         try:
-            result = output.validate(*of_job)
-            reason = output.why_a_person_decides(*of_job)
-        except FeatureBrokenError:
-            return Failed(FailureCode.FEATURE_BROKEN, settlement)
-        except FunctionsAwayError as error:
-            logger.warning("job %s: answer not checked, trying again: %s", self.claimed.job, error)
-            why = WaitReason.INTERNAL_ERROR
-            return Requeue(RETRY_DEFECT_S, counts_as_try=True, reason=why, settlement=settlement)
-        if not reason or not self.claimed.is_of_user:
-            return Accepted(result, settlement)
-        expires_s = self.feature.limits.approval_expires_s
-        return AwaitsApproval(result, reason, expires_s, settlement)
+            return Checks(*of_run).outcome(text, settlement)
+        except (OutputInvalidError, FencedError):
+            raise
+        except moderation.ERRORS as error:
+            self._store(settlement)
+            outcome = self._not_moderated(error)
+        except Exception:  # the answer is paid for, so its cost is stored after any error
+            logger.exception("job %s: answer not checked, trying again", self.claimed.job)
+            self._store(settlement)
+            outcome = Requeue(RETRY_DEFECT_S, counts_as_try=True, reason=WaitReason.INTERNAL_ERROR)
+        # The next run pays for the answer again, also if the moderation itself was free.
+        return replace(outcome, counts_as_try=True) if isinstance(outcome, Requeue) else outcome
+
+    def _not_moderated(self, error: Exception) -> Outcome:
+        """Return the outcome of an answer that could not be moderated. It is not shown."""
+        match error:
+            case ModerationFailedError():
+                return self._after_error(error.error, error.settlement, error.model)
+            case Deferred():
+                return self._after_deferral(error)
+            case AttemptRefusedError(verdict="budget_held"):
+                # Perhaps by the answer itself, and each try would pay for another one.
+                return Failed(FailureCode.OVERLOADED)
+            case AttemptRefusedError():
+                return self._after_refusal(error, None)
+            case Cancelled():  # during a probe
+                return run_decisions.after_abort(error, None)
+            case _:
+                raise error
+
+    def _call_moderator(self, request: InferenceRequest, prompt: Prompt, why: str) -> calls.Ended:
+        return self._call(
+            request, Purpose.MODERATION, None, why, prompt=prompt, clean=outputs.clean
+        )
 
     def _store(self, settlement: Settlement) -> None:
         """Store the end of a call after which the job goes on.
@@ -332,7 +399,7 @@ class _Run:
             raise UnstorableError(settlement)
 
     def _request(self, model: str, turns: tuple[Message, ...]) -> InferenceRequest:
-        system = self.prompt.system
+        system = self.guard.system
         cache = pricing.is_cacheable(len(system.encode()), model)
         return InferenceRequest(
             attempt_id=uuid4(),
@@ -341,20 +408,33 @@ class _Run:
             messages=turns,
             max_tokens=self.prompt.parameters.max_tokens,
             output_schema=self.feature.output_schema,
-            stream=self.feature.stream_field is not None,
+            stream=self.stream.is_shown,
             deadline_s=self.feature.limits.call_deadline_s,
             nonce=self.claimed.options.get("nonce", ""),
         )
 
     def _call(
-        self, request: InferenceRequest, purpose: Purpose, passed_over: Deferred | None, why: str
+        self,
+        request: InferenceRequest,
+        purpose: Purpose,
+        passed_over: Deferred | None,
+        why: str,
+        *,
+        prompt: Prompt | None = None,
+        clean: Callable[[str], str] | None = None,
     ) -> calls.Ended:
         """Make a call of this job. Raises the errors of `calls.make`."""
         if self._seconds_left() < self._least_s():
             raise AttemptRefusedError("deadline")
         is_fallback = passed_over is not None and passed_over.reason == "breaker"
         ended = calls.make(
-            request, self, purpose=purpose, prompt=self.prompt, reason=why, is_fallback=is_fallback
+            request,
+            self,
+            purpose=purpose,
+            prompt=prompt or self.prompt,
+            reason=why,
+            is_fallback=is_fallback,
+            clean=clean or self.guard.clean,
         )
         if isinstance(ended.answer, InferenceError):
             logger.warning(
@@ -386,7 +466,7 @@ class _Run:
         # beginning would pay for that call again.
         while True:
             try:
-                transitions.begin_attempt(self.claimed, attempt, self._caps())
+                transitions.begin_attempt(self.claimed, attempt, self._caps(attempt.purpose))
             except DatabaseError as error:
                 waits = self.progress.paid and is_turned_away(error)
                 if not waits or self._seconds_left() < self._least_s():
@@ -412,9 +492,11 @@ class _Run:
     def settle(self, settlement: Settlement) -> None:
         """Do nothing: the job's next transition stores the settlement."""
 
-    def _caps(self) -> Caps:
+    def _caps(self, purpose: Purpose) -> Caps:
         if not self.claimed.is_of_user:
             return controls.evals_caps()
+        if purpose is Purpose.MODERATION:  # never charged, and part of the call that it follows
+            return replace(controls.caps(self.feature), user=None)
         in_flight = rates.of(self.feature, self.claimed.user_id).in_flight
         return replace(controls.caps(self.feature), in_flight=in_flight)
 

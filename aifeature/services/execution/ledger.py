@@ -10,6 +10,7 @@ from django.conf import settings
 from aifeature.models import AttemptState
 from aifeature.models.transitions import NewAttempt, Settlement
 from aifeature.prompts import Prompt
+from aifeature.services.guards import outputs
 from aifeature.services.provider import gateway
 from aifeature.spec import Purpose
 from workers.inference import (
@@ -177,7 +178,7 @@ def _as_sent(request: InferenceRequest) -> dict[str, Any]:
         return "\n\n".join(_shortened(block) if block.cache else block.text for block in blocks)
 
     return {
-        "system": text(request.system),
+        "system": outputs.without_canary(text(request.system)),
         "messages": [
             {"role": message.role, "content": text(message.content)} for message in request.messages
         ],

@@ -61,6 +61,14 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Withheld:
+    """A guard found the answer unsafe. The job fails with the feature's own sentence."""
+
+    sentence: str
+    settlement: Settlement
+
+
+@dataclass(frozen=True, slots=True)
 class CancelledByUser:
     """The user or our team cancelled the job. The message was stored with the cancellation."""
 
@@ -81,7 +89,7 @@ class Requeue:
     """As in `CancelledByUser`: if the job was cancelled at this moment, it ends instead."""
 
 
-Outcome = Accepted | Degraded | AwaitsApproval | Failed | CancelledByUser | Requeue
+Outcome = Accepted | Degraded | AwaitsApproval | Failed | Withheld | CancelledByUser | Requeue
 
 
 class UnstorableError(Exception):
@@ -170,6 +178,8 @@ def _without_result(outcome: Outcome, settlement: Settlement | None) -> Outcome:
             return CancelledByUser(settlement)
         case Failed(code):
             return Failed(code, settlement)
+        case Withheld():
+            return Failed(FailureCode.ANSWER_UNSAFE, settlement)
         case _:
             return Failed(FailureCode.ANSWER_GARBLED, settlement)
 
@@ -226,6 +236,14 @@ def _write(claimed: Claimed, outcome: Outcome) -> None:
                 Status.FAILED,
                 error_code=code,
                 error_message=FAILED[code],
+                settlement=settlement,
+            )
+        case Withheld(sentence, settlement):
+            transitions.finish(
+                claimed,
+                Status.FAILED,
+                error_code=FailureCode.ANSWER_UNSAFE,
+                error_message=sentence,
                 settlement=settlement,
             )
         case CancelledByUser(settlement, shown):

@@ -6,7 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from aifeature.models.storable import storable, storable_json
+from aifeature.models.free_text import free_text
+from aifeature.models.storable import storable_json
+from aifeature.reasons import FailureCode
 from aifeature.services.execution import hooks
 from aifeature.services.execution.hooks import FeatureBrokenError
 from aifeature.services.functions import FunctionPool
@@ -21,11 +23,13 @@ MAX_REASON = 200
 
 
 class OutputInvalidError(ValueError):
-    """The answer does not fit the feature's output model. `problems` do not quote the answer."""
+    """The answer cannot be shown, and the model may give another. `problems` do not quote it."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], code: FailureCode = FailureCode.OUTPUT_INVALID) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
+        self.code = code
+        """How the job fails if no answer is better."""
 
 
 def validate(functions: FunctionPool, feature: Feature, given: Any, text: str) -> dict[str, Any]:
@@ -75,7 +79,7 @@ def why_a_person_decides(functions: FunctionPool, feature: Feature, given: Any, 
     if feature.approval is None:
         return ""
     reason = hooks.call(functions, feature, "approval", given, storable_json(text))
-    return str(storable(reason))[:MAX_REASON]
+    return free_text(str(reason))[:MAX_REASON]
 
 
 def plain(functions: FunctionPool, feature: Feature, given: Any) -> dict[str, Any] | None:
@@ -97,8 +101,8 @@ def repair_turns(bad_answer: str, error: OutputInvalidError) -> tuple[Message, M
     """Return the turns that show the model its answer and the problems."""
     problems = "\n".join(f"- {problem}" for problem in error.problems)
     request = (
-        f"That answer does not fit the required format:\n{problems}\n"
-        "Give the whole answer again, as JSON that fits the format."
+        f"That answer cannot be used:\n{problems}\n"
+        "Give the whole answer again, as JSON that fits the required format."
     )
     return (
         Message("assistant", (TextBlock(bad_answer),)),

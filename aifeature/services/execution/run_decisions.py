@@ -13,7 +13,7 @@ from aifeature.services.execution import lease
 from aifeature.services.execution.outcomes import CancelledByUser, Failed, Outcome, Requeue
 from aifeature.services.provider import account
 from workers import retry
-from workers.inference import Cancelled, Deferred, InferenceError
+from workers.inference import Cancelled, Deferred, InferenceError, errors
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,16 @@ DEFERRED: Final = MappingProxyType(
 )
 """Wait reason of a deferred job, by the gate's reason."""
 
+UNUSABLE: Final = MappingProxyType(
+    {
+        errors.Refused.code: FailureCode.ANSWER_REFUSED,
+        errors.AnswerTruncated.code: FailureCode.ANSWER_CUT_OFF,
+        errors.ContextExceeded.code: FailureCode.ANSWER_CUT_OFF,
+        errors.AnswerEmpty.code: FailureCode.ANSWER_EMPTY,
+    }
+)
+"""Failure of a job by the error of its last model."""
+
 BOOKED: Final = frozenset(DEFERRED.values()) - {WaitReason.PROVIDER_ACCOUNT}
 """Wait reasons of jobs for which the gate reserves a time to return."""
 
@@ -49,6 +59,11 @@ def decided(decision: retry.Decision, settlement: Settlement | None) -> Outcome:
             )
         case retry.GiveUp(code):
             return Failed(FailureCode(code), settlement)
+
+
+def unusable(error: InferenceError) -> FailureCode:
+    """Return how a job fails whose last model of the route ended with this error."""
+    return UNUSABLE.get(error.code, FailureCode.OUTPUT_INVALID)
 
 
 def provider_failed(outcome: Outcome) -> bool:

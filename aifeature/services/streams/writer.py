@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import redis
@@ -39,22 +39,46 @@ PAUSE_S: Final = 1.0
 DeltaSink = Callable[[str], None]
 
 
+class Released(Protocol):
+    """Passes on the text that the guards allow."""
+
+    def feed(self, piece: str) -> str:
+        """Return the text that may be shown now, after this piece of the answer."""
+
+
 class JobStream:
     """The growing text of one run of a job. Written by the job's thread only."""
 
-    def __init__(self, name: str, field: str | None, changed: Callable[[JobStream], None]) -> None:
-        """`field` is the output field to show; None: no text is shown. `changed` reports text."""
+    def __init__(
+        self,
+        name: str,
+        field: str | None,
+        changed: Callable[[JobStream], None],
+        released: Callable[[], Released] | None = None,
+    ) -> None:
+        """`field` is the output field to show; None: no text is shown. `changed` reports text.
+
+        `released` makes the guard of each call's text; None: there is none.
+        """
         self.name = name
         self.closed = False
         self._field = field
         self._changed = changed
+        self._released = released
         self._lock = threading.Lock()
+        self._guard: Released | None = None
         self._attempt = 0
+        self._arrived: list[str] = []  # not guarded yet
         self._text = ""
         self._sent = 0  # characters sent to Redis
         self._acknowledged = 0  # characters confirmed by Redis
         self._call = 0  # number of the latest call
         self._call_of_text = 0  # number of the call that wrote the text
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether text is shown while it grows."""
+        return self._field is not None
 
     def sink(self) -> DeltaSink | None:
         """Return the function that takes the next call's answer; None: no text is shown."""
@@ -80,6 +104,7 @@ class JobStream:
         with self._lock:
             if self._call_of_text != self._call:
                 return ""
+            self._arrived.clear()
             self._text = self._text[: max(self._sent, self._acknowledged)]
             return self._text[: self._acknowledged]
 
@@ -93,8 +118,16 @@ class JobStream:
         self.closed = True
 
     def batch(self) -> Entry | None:
-        """Return the text not sent yet, which then counts as sent."""
+        """Return the text not sent yet, which then counts as sent.
+
+        The guards read the text here, with all that has arrived. Reading each piece of a few
+        characters would cost many times as much.
+        """
         with self._lock:
+            if self._arrived:
+                text = "".join(self._arrived)
+                self._arrived.clear()
+                self._text += self._guard.feed(text) if self._guard else text
             offset, self._sent = self._sent, len(self._text)
             if offset == self._sent:
                 return None
@@ -116,9 +149,11 @@ class JobStream:
             if call != self._call_of_text:
                 self._call_of_text = call
                 self._attempt += 1
+                self._guard = self._released() if self._released else None
+                self._arrived.clear()
                 self._text = ""
                 self._sent = self._acknowledged = 0
-            self._text += text
+            self._arrived.append(text)
         self._changed(self)
 
 
@@ -135,8 +170,15 @@ class StreamWriter:
         self._outage = Outage(PAUSE_S, clock=clock)
 
     @contextmanager
-    def open(self, job: UUID, epoch: int, field: str | None) -> Iterator[JobStream]:
-        stream = JobStream(key(job, epoch), field, self._changed)
+    def open(
+        self,
+        job: UUID,
+        epoch: int,
+        field: str | None,
+        released: Callable[[], Released] | None = None,
+    ) -> Iterator[JobStream]:
+        """Yield the stream of a run. See `JobStream` for `field` and `released`."""
+        stream = JobStream(key(job, epoch), field, self._changed, released)
         try:
             yield stream
         finally:

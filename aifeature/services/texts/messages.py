@@ -33,8 +33,15 @@ FAILED: Final = MappingProxyType(
     {
         FailureCode.ACCOUNT_LIMIT: "You have reached today's limit for all features together."
         " Cancelled and repeated requests count too. It starts again at 00:00 UTC.",
+        FailureCode.ANSWER_CUT_OFF: "The answer became too long and broke off, so we do not show"
+        " it. Please ask for less at once.",
+        FailureCode.ANSWER_EMPTY: "There was no answer to this. Please try other words.",
         FailureCode.ANSWER_GARBLED: "The answer could not be read. Our team can see it. You can try"
         " again.",
+        FailureCode.ANSWER_REFUSED: "The AI declined to answer this. If your request is in order,"
+        " please try other words.",
+        FailureCode.ANSWER_UNSAFE: "We cannot show this answer, because it may be unsafe. Please"
+        " try other words.",
         FailureCode.APPROVAL_EXPIRED: "A person had to decide about this answer, and nobody did in"
         " time, so you cannot read it. It was not charged. Please try again.",
         FailureCode.BUDGET_SPENT: "The budget for this feature is used up for today. Please try"
@@ -47,6 +54,9 @@ FAILED: Final = MappingProxyType(
         " could wait, so it was not done. Please send it again once the feature is back.",
         FailureCode.FEATURE_REMOVED: "This feature is no longer offered.",
         FailureCode.INPUT_INVALID: "The input no longer fits this feature. Please submit it again.",
+        FailureCode.INPUT_REFUSED: "We could not process this text. Please try other words.",
+        FailureCode.OFF_TOPIC: "The answer was not about your text, so we do not show it. Please"
+        " try again.",
         FailureCode.OUTPUT_INVALID: "We could not produce a usable answer for this input.",
         FailureCode.OVERLOADED: "We could not get to your request in time. Please try again later.",
         FailureCode.MAX_TRIES_EXCEEDED: (
@@ -57,6 +67,8 @@ FAILED: Final = MappingProxyType(
         " later.",
         FailureCode.USER_LIMIT: "You have reached today's limit for this feature. Cancelled and"
         " repeated requests count too. It starts again at 00:00 UTC.",
+        FailureCode.WRONG_LANGUAGE: "We could not get an answer in the language of your text."
+        " Please try again.",
     }
 )
 """By code."""

@@ -91,7 +91,7 @@ def inserting() -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            " AND query LIKE 'SELECT * FROM aif_submit(%%'"
+            " AND query LIKE 'SELECT * FROM aif_submit_checked(%%'"
         )
         waiting: int = cursor.fetchone()[0]
     connection.close()

@@ -64,11 +64,12 @@ def with_priorities(folder: Path) -> Release:
     _variant(
         release,
         ("submit", "submit_with_priority"),
-        ("aif_submit(", "aif_submit_with_priority("),
+        ("FUNCTION aif_submit_checked(", "FUNCTION aif_submit_with_priority("),
         ("published_at)\n        VALUES (", "published_at, priority)\n        VALUES ("),
         ("p_at_once) END)\n", "p_at_once) END, 1)\n"),
     )
-    release.edit("aifeature/models/submission.py", '"aif_submit"', '"aif_submit_with_priority"')
+    store = "aifeature/models/submission.py"
+    release.edit(store, '"aif_submit_checked"', '"aif_submit_with_priority"')
 
     dispatch = "aifeature/sql/dispatch.sql"
     release.edit(

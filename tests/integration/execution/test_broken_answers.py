@@ -43,6 +43,13 @@ CALLS = {Then.UNUSABLE: {2}}
 """Numbers of provider calls, where it is not one."""
 
 
+def code_of(name: str) -> str:
+    """Return the failure of a job whose answers are all unusable in this way."""
+    if "refusal" in name:
+        return "answer_refused"
+    return "answer_empty" if name.startswith(("text", "no content")) else "output_invalid"
+
+
 @pytest.fixture
 def provider(_fresh_gates: None, settings: Any) -> Iterator[WireServer]:
     """The process's gateway talks to a bare socket."""
@@ -101,7 +108,7 @@ def test_a_broken_answer_stops_no_other_job(
             assert (job.status, job.error_code) == (Status.FAILED, "answer_garbled")
             assert Alert.objects.get(kind="answer_garbled").subject == HAIKU
         case Then.UNUSABLE:
-            assert (job.status, job.error_code) == (Status.FAILED, "output_invalid")
+            assert (job.status, job.error_code) == (Status.FAILED, code_of(name))
         case Then.CUT:
             assert (job.status, job.tries) == (Status.QUEUED, 1)
         case Then.TURNED_AWAY:

@@ -144,17 +144,20 @@ def test_a_deferral_leaves_the_retry_budget(make_job: MakeJob, context: WorkerCo
     assert budget.withdraw() is not None
 
 
+TEXT = "word " * 1_050
+
+
 def test_a_user_over_the_token_rate_waits(make_job: MakeJob, bob: User) -> None:
     set_control(tokens_per_minute=6_000)
     before = database_time()
-    first = run(make_job(input={"document": "x " * 2_500}))
-    second = run(make_job(input={"document": "x " * 2_500}))
+    first = run(make_job(input={"document": TEXT}))
+    second = run(make_job(input={"document": TEXT}))
     assert first.status == Status.SUCCEEDED
     # The unused tokens of the first call came back. The used ones refill at 100 a second.
     assert (second.status, second.wait_reason) == (Status.QUEUED, "user_tokens")
     assert second.error_message == WAITING[WaitReason.USER_TOKENS]
     assert is_deferred(second, since=before, at_least_s=25, at_most_s=35)
-    assert run(make_job(user=bob, input={"document": "x " * 2_500})).status == Status.SUCCEEDED
+    assert run(make_job(user=bob, input={"document": TEXT})).status == Status.SUCCEEDED
 
 
 @pytest.mark.parametrize(

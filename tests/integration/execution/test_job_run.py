@@ -18,6 +18,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from aifeature import fences
 from aifeature.models import (
     UNSURE,
     Attempt,
@@ -86,9 +87,11 @@ def test_a_document_becomes_a_summary(make_job: MakeJob, sandbox: SandboxServer)
     row = Attempt.objects.get(job=job)
     assert (row.purpose, row.state, row.number) == ("generation", "settled", 1)
     assert (row.provider, row.model) == ("sandbox", "claude-haiku-5-5")
-    assert (row.prompt_version, len(row.prompt_hash)) == ("v3", 64)
+    assert (row.prompt_version, len(row.prompt_hash)) == ("v4", 64)
     assert row.request is not None
-    assert ARTICLE in row.request["messages"][0]["content"]
+    asked = row.request["messages"][0]["content"]
+    assert ARTICLE in asked.translate(dict.fromkeys(map(ord, fences.CHEAP), " "))
+    assert ARTICLE not in asked, "a character stands between its words"
     assert row.output.startswith("{")
     assert row.input_tokens > 0
     assert row.output_tokens > 0

@@ -280,3 +280,26 @@ def test_text_is_no_longer_sent_once_the_delivered_part_is_known(
         assert stream.delivered() == "ab"
     writer.flush()
     assert entries(store) == [(1, 0, "ab")]
+
+
+class Loud:
+    """A guard that passes on capital letters, and keeps its last character back."""
+
+    def __init__(self) -> None:
+        self._kept = ""
+
+    def feed(self, piece: str) -> str:
+        text = self._kept + piece
+        self._kept = text[-1:]
+        return text[:-1].upper()
+
+
+def test_each_call_has_a_guard_of_its_own(store: Store, writer: Idle) -> None:
+    """Text of the first call that waits for its guard is not shown with the second one."""
+    with writer.open(JOB, 1, "t", Loud) as stream:
+        sink(stream)('{"t": "first')
+        writer.flush()
+        sink(stream)('{"t": "later')
+        sink(stream)('{"t": "second')
+        writer.flush()
+    assert [text for _, _, text in entries(store)] == ["FIRS", "SECON"]
