@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, create_model
 
+from aifeature.services.guards import hidden
 from aifeature.spec import Feature, Limits, Route
 
 LARGEST = int(sys.float_info.max)
@@ -28,8 +29,11 @@ NUMBERS = st.one_of(
 )
 """Numbers as RFC 8259 allows them in a text, also those that no float and no decimal can hold."""
 
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\u200b<"), max_size=20)
-"""Texts without halves of surrogate pairs and without NUL. A prompt may split a text at `<`."""
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0<"), max_size=20).map(
+    lambda text: hidden.clean(text)[0]
+)
+"""Texts without halves of surrogate pairs, NUL and hidden characters, which guards remove. A prompt
+may split a text at `<`."""
 
 names = st.text(string.ascii_lowercase, min_size=3, max_size=8).map(lambda name: f"f_{name}")
 numbers = st.floats(allow_nan=False, allow_infinity=False)

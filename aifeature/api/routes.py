@@ -74,10 +74,11 @@ def list_features(request: HttpRequest) -> FeatureList:
             409: "`idempotency_conflict`: the key was used for another request.",
             413: "`input_too_large`: the input exceeds the feature's `max_input_bytes`.",
             415: "`unsupported_media_type`: the body is not declared as JSON.",
-            422: "`invalid_input`: the input does not match its schema; `errors` lists the fields.",
+            422: "`invalid_input`: the input does not match its schema; `errors` lists the fields."
+            " `input_refused`: a guard refuses it, for example for personal data.",
             429: "`rate_limited`: too many requests; `budget_exhausted`: your budget of the day is"
             " used up. Wait `Retry-After` seconds.",
-            503: "`feature_paused`, `budget_reached`, `no_worker`, `overloaded` or"
+            503: "`feature_paused`, `budget_reached`, `no_worker`, `overloaded`, `guard_away` or"
             " `database_unavailable`: try again after `Retry-After`. `interrupted`: this server"
             " restarted, and the job may exist: send the request again with the same"
             " `Idempotency-Key`.",

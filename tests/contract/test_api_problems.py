@@ -30,6 +30,7 @@ CONTRACT = {
     "input_too_large": 413,
     "unsupported_media_type": 415,
     "invalid_input": 422,
+    "input_refused": 422,
     "too_many_streams": 429,
     "rate_limited": 429,
     "budget_exhausted": 429,
@@ -40,6 +41,7 @@ CONTRACT = {
     "budget_reached": 503,
     "overloaded": 503,
     "no_worker": 503,
+    "guard_away": 503,
 }
 
 

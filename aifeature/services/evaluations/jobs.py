@@ -26,8 +26,9 @@ from aifeature.models import (
     submission,
 )
 from aifeature.models.job import Origin
-from aifeature.services.jobs import validated
+from aifeature.services.jobs import guarding, validated
 from aifeature.services.jobs.refusals import NotFound
+from aifeature.spec import Purpose
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -102,7 +103,8 @@ def submit(
     Raises:
         NotFound: there is no such feature, or `owner` is closed.
         PromptError: there is no such version.
-        InvalidInput: the input does not fit the feature.
+        InvalidInput, InputRefused: the input does not fit the feature, or a guard refuses it.
+        GuardAway: a guard failed.
     """
     try:
         feature = registry.get(slug)
@@ -110,16 +112,20 @@ def submit(
         raise NotFound(f"There is no feature {slug}.") from None
     if prompt_version:
         prompts.get(slug, prompt_version)
-    value = validated(feature, dict(data))
+    checked = guarding.checked(feature, validated(feature, dict(data)), user_id=None)
     job = submission.store_other(
         Job(
             id=uuid4(),
             user=owner,
             feature=slug,
-            input=value,
+            input=checked.value,
             idempotency_key=key,
             origin=Origin.EVAL,
-            options={"prompt_version": prompt_version, "nonce": nonce},
+            options={
+                "prompt_version": prompt_version,
+                "nonce": nonce,
+                **(guarding.options(checked) or {}),
+            },
         ),
         deadline_s=deadline_s,
     )
@@ -138,7 +144,10 @@ def ended(jobs: Iterable[UUID]) -> list[Ended]:
     }
     calls: dict[UUID, list[Attempt]] = {}
     ledger = Attempt.objects.filter(job__in=rows).order_by("job_id", "number")
-    fields = ("job_id", "state", "model", "stop_reason", "cost_micro", "bound_micro", "prompt_hash")
+    fields = (
+        *("job_id", "purpose", "state", "model", "stop_reason", "cost_micro", "bound_micro"),
+        "prompt_hash",
+    )
     for call in ledger.only(*fields):
         if call.job_id is not None:
             calls.setdefault(call.job_id, []).append(call)
@@ -160,8 +169,10 @@ def mean_micro(jobs: Iterable[UUID]) -> float | None:
 
 
 def _ended(job: Job, calls: list[Attempt]) -> Ended:
+    # A moderation call has a prompt of its own, and gives no answer.
+    own = [call for call in calls if call.purpose != Purpose.MODERATION]
     # The provider states the reason with which it stopped at the end of a whole answer.
-    first = next((call for call in calls if call.stop_reason), None)
+    first = next((call for call in own if call.stop_reason), None)
     return Ended(
         job=job.pk,
         status=str(job.status),
@@ -169,10 +180,10 @@ def _ended(job: Job, calls: list[Attempt]) -> Ended:
         error_code=job.error_code,
         model=job.model,
         first_model=first.model if first else "",
-        prompt_hash=calls[-1].prompt_hash if calls else "",
+        prompt_hash=own[-1].prompt_hash if own else "",
         cost_micro=sum(call.spend_micro for call in calls),
         latency_ms=_milliseconds(job.started_at, job.finished_at),
-        was_repaired=first is not None and first is not calls[-1],
+        was_repaired=first is not None and first is not own[-1],
         attempts=tuple(call.pk for call in calls),
     )
 

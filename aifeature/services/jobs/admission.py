@@ -123,9 +123,10 @@ def _take_or_refuse(feature: Feature, user_id: int) -> RateLimitStatus | None:
         return None
     taken, left = found
     if not taken.allowed:
+        again = f"Please try again in {_seconds(taken.retry_after_s)}."
+        why = controls.throttles.notices(user_id, feature.slug)
         raise RateLimited(
-            "You have sent too many requests within a short time."
-            f" Please try again in {_seconds(taken.retry_after_s)}.",
+            " ".join(["You have sent too many requests within a short time.", again, *why]),
             retry_after_s=taken.retry_after_s,
             left=left,
         )

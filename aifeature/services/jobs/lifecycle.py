@@ -14,8 +14,6 @@ from django.db import Error as DatabaseError
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from aifeature import registry
 from aifeature.models import Job, Origin, Status, submission, transitions
@@ -24,15 +22,18 @@ from aifeature.models.submission import Outcome
 from aifeature.policies.rates import RateLimitStatus
 from aifeature.services import controls, dispatch, texts
 from aifeature.services.controls import rates
-from aifeature.services.jobs import admission
+from aifeature.services.guards.inputs import Checked
+from aifeature.services.jobs import admission, guarding, keys, validation
 from aifeature.services.jobs.refusals import (
     FeaturePaused,
+    GuardAway,
     IdempotencyConflict,
+    InputRefused,
     InputTooLarge,
     InvalidInput,
     NotFound,
 )
-from aifeature.services.payloads import input_text, input_values, json_values
+from aifeature.services.payloads import json_values
 from aifeature.services.streams import shown
 from aifeature.spec import Feature
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 _OWN: Final = Lookup(lambda: Job.objects.filter(id=Parameter("id"), user_id=Parameter("user_id")))
 
 PAUSED: Final = "This feature is paused at the moment."
-_DOES_NOT_FIT: Final = "The input does not fit this feature."
 STOPPED: Final = "Its feature is stopped by a kill switch. Release that first."
 
 
@@ -78,12 +78,13 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
         NotFound: the user has no such feature.
         IdempotencyConflict: the key was used with another input.
         FeaturePaused: a kill switch is on.
-        InputTooLarge, InvalidInput: the input is too large or invalid.
+        InputTooLarge, InvalidInput, InputRefused: the input is too large, invalid or refused.
+        GuardAway: a guard failed. Nothing was stored.
         RateLimited, BudgetExhausted, BudgetReached, NoWorker, Overloaded: see `admission`.
         django.db.Error: the database is unavailable or locked. No request was taken.
     """
     if odd := json_values.problem(data):
-        raise _refused(visible_feature(user=user, slug=slug), odd)
+        raise validation.refused(visible_feature(user=user, slug=slug), odd)
     canonical = _canonical(data)
     digest = _digest(slug, canonical)
     if key and (earlier := _replay(user, key, slug, canonical)):
@@ -92,15 +93,24 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
     if controls.is_paused(slug, user.pk):
         raise FeaturePaused(PAUSED, retry_after_s=60)
     _check_size(feature, canonical)
-    value = validated(feature, data)
+    value = validation.validated(feature, data)
     left = admission.admit(feature, user.pk)
-    job = Job(user=user, feature=slug, input=value, idempotency_key=key, request_digest=digest)
     try:
-        outcome = _store(job, feature)
+        checked = guarding.checked(feature, value, user_id=user.pk)
+    except InputRefused:
+        raise
+    except (InvalidInput, GuardAway):  # as before any request was taken
+        admission.give_back(feature, user.pk)
+        raise
+    stored_key = keys.stored(key) if key else key
+    job = Job(user=user, feature=slug, idempotency_key=stored_key, request_digest=digest)
+    try:
+        outcome = _store(job, feature, checked)
     except DatabaseError:  # unavailable or locked: the client may retry
         admission.give_back(feature, user.pk)
         raise
     if outcome == Outcome.STORED:
+        guarding.note(feature, user.pk, checked)
         return Submission(job, replayed=False, left=left)
     admission.give_back(feature, user.pk)
     if outcome == Outcome.PAUSED:  # this process has not read the new state of the switch yet
@@ -172,11 +182,15 @@ def requeue(*, job_id: UUID) -> Job:
         raise NotFound("There is no job with this id.")
     feature = _requeuable(failed)
     try:
-        value = validated(feature, failed.input)
-    except InvalidInput:
+        value = validation.validated(feature, failed.input)
+        # Without a user: a finding counted when its user sent it.
+        checked = guarding.checked(feature, value, user_id=None)
+    except (InvalidInput, InputRefused):
         raise CannotRequeueError("Its input no longer fits the feature.") from None
-    job = Job(user=failed.user, feature=failed.feature, input=value, requeued_from=failed)
-    outcome = _store(job, feature)
+    except GuardAway:
+        raise CannotRequeueError("Its input cannot be checked now. Try again later.") from None
+    job = Job(user=failed.user, feature=failed.feature, requeued_from=failed)
+    outcome = _store(job, feature, checked)
     if outcome == Outcome.CLOSED:
         raise CannotRequeueError("The account of its user is closed.")
     if outcome == Outcome.EXISTS:
@@ -220,10 +234,17 @@ def _requeuable(job: Job) -> Feature:
     return feature
 
 
-def _store(job: Job, feature: Feature) -> Outcome:
-    """Store a new job and publish it after commit if there is room in the window."""
+def _store(job: Job, feature: Feature, checked: Checked) -> Outcome:
+    """Store a new job and publish it after commit if there is room in the window.
+
+    A requeued job has no guard events of its own: its user sent the input once.
+    """
+    job.input, job.options = checked.value, guarding.options(checked)
+    if job.requeued_from is not None:  # what tightened it may have been replaced
+        job.options = job.options or job.requeued_from.options
     outcome = submission.store(
         job,
+        events=() if job.requeued_from_id else list(guarding.events(feature, checked)),
         deadline_s=controls.deadline_s(feature),
         publish=dispatch.can_publish(),
         max_concurrency=rates.of(feature, job.user_id).in_flight,
@@ -253,7 +274,7 @@ def _digest(slug: str, canonical: bytes, *, secret: str | None = None) -> str:
 
 def _replay(user: User, key: str, slug: str, canonical: bytes) -> Job | None:
     """Return the job of an earlier request with this key, also if an old SECRET_KEY signed it."""
-    job = _own(user).filter(idempotency_key=key).first()
+    job = _own(user).filter(idempotency_key__in=keys.possible(key)).first()
     if job is not None and not any(
         job.request_digest == _digest(slug, canonical, secret=secret)
         for secret in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
@@ -266,34 +287,3 @@ def _check_size(feature: Feature, canonical: bytes) -> None:
     limit = feature.limits.max_input_bytes
     if len(canonical) > limit:
         raise InputTooLarge(f"The input has {len(canonical):,} bytes; the limit is {limit:,}.")
-
-
-def validated(feature: Feature, data: Any) -> dict[str, Any]:
-    """Return the input as it is stored. Raises InvalidInput."""
-    model = feature.input_model
-    try:
-        value = input_values.dumped(input_values.read(model, data))
-    except ValidationError as error:
-        problems = [
-            {"field": input_text.known_path(model, problem["loc"]), "message": _message(problem)}
-            for problem in error.errors(include_input=False, include_url=False)
-        ]
-        raise InvalidInput(_DOES_NOT_FIT, errors=problems) from None
-    if odd := json_values.lost_digits(data, value):
-        raise _refused(feature, odd)
-    if empty := input_text.without_text(model, value):
-        problems = [{"field": name, "message": input_text.NOTHING_TO_READ} for name in empty]
-        raise InvalidInput(_DOES_NOT_FIT, errors=problems)
-    return value
-
-
-def _refused(feature: Feature, odd: json_values.Problem) -> InvalidInput:
-    field = input_text.known_path(feature.input_model, odd.path)
-    return InvalidInput(_DOES_NOT_FIT, errors=[{"field": field, "message": odd.message}])
-
-
-def _message(problem: ErrorDetails) -> str:
-    """Return the problem without the input. Pydantic quotes the tag of a union."""
-    if problem["type"] == "union_tag_invalid":
-        return f"Input tag should be one of {problem['ctx']['expected_tags']}"
-    return problem["msg"]

@@ -48,6 +48,14 @@ class InvalidInput(Refusal):
     status, code, title = 422, "invalid_input", "Invalid input"
 
 
+class InputRefused(InvalidInput):
+    status, code, title = 422, "input_refused", "Input refused"
+
+
+class GuardAway(Refusal):
+    status, code, title = 503, "guard_away", "Temporarily unavailable"
+
+
 class RateLimited(Refusal):
     status, code, title = 429, "rate_limited", "Too many requests"
 

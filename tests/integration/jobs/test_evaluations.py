@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
@@ -99,9 +100,14 @@ def test_each_repeat_is_a_call_of_its_own(owner: User, monkeypatch: pytest.Monke
         ran(submitted(owner, key=f"k{n}", nonce=f"n{n}"))
     one, two = (wire.arguments(request, None) for request in sent)
     assert [each.pop("metadata") for each in (one, two)] == [{"user_id": "n1"}, {"user_id": "n2"}]
+    turns = [each.pop("messages")[0]["content"][0]["text"] for each in (one, two)]
     for each in (one, two):
         del each["extra_headers"]
     assert one == two
+    # The fence and the datamark come from the nonce.
+    assert {re.sub(r"[0-9a-f]{16}|[|^]", " ", turn) for turn in turns} == {
+        re.sub(r"[0-9a-f]{16}|[|^]", " ", turns[0])
+    }
 
 
 def test_a_repetition_with_the_same_key_is_the_same_job(owner: User) -> None:

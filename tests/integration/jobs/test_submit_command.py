@@ -121,5 +121,5 @@ def test_a_switch_stops_the_command_as_well(ada: User) -> None:
 
 def test_a_job_that_fails_ends_with_its_sentence(ada: User, sandbox: SandboxServer) -> None:
     sandbox.set_faults({"kind": "refusal"})
-    with pytest.raises(CommandError, match="usable answer"):
+    with pytest.raises(CommandError, match="declined to answer"):
         submitted("--input", DOCUMENT)

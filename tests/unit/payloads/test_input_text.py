@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from aifeature.services.jobs.lifecycle import _message
+from aifeature.services.jobs.validation import _message
 from aifeature.services.payloads import input_text
 
 MARK = "made_up_by_a_client"
