@@ -17,7 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
 from aifeature.models import ApiToken
-from aifeature.services import jobs
+from aifeature.services import controls, jobs
 from aifeature.services.sign_in import limits, sign_ins
 from aifeature.web import errors
 from aifeature.web.account_forms import OwnPasswordForm, TokenForm
@@ -141,6 +141,7 @@ def _page(
         "password_form": password or OwnPasswordForm(user),
         "token_form": token or TokenForm(features=features),
         "made": made,
+        "throttles": controls.throttles.notices(user.pk),
         "has_password": user.has_usable_password(),
     }
     return render(request, "aifeature/account.html", context, status=status)

@@ -50,6 +50,7 @@ def start(request: HttpRequest) -> HttpResponse:
         "features": features,
         "paused": [each.slug for each in features if controls.is_paused(each.slug, user.pk)],
         "recent": [rows.row(job) for job in recent],
+        "throttles": controls.throttles.notices(user.pk),
     }
     return render(request, "aifeature/start.html", context)
 
@@ -127,16 +128,18 @@ def _page(
     refusal: Refusal | None = None,
     **notices: Any,
 ) -> HttpResponse:
+    user = cast("User", request.user)
     context: dict[str, Any] = {
         "feature": found,
         "form": form,
         "prefix": PREFIX,
         "key": uuid.uuid4(),
-        "typist": carried.typist(cast("User", request.user)),
+        "typist": carried.typist(user),
         "refusal": refusal.detail if refusal else "",
         "reference": failures.note(refusal.status, refusal.code) if refusal else "",
         "max_file_bytes": form.max_file_bytes,
-        "for_staff": standing.notices(found) if request.user.is_staff else (),
+        "throttles": controls.throttles.notices(user.pk, found.slug),
+        "for_staff": standing.notices(found) if user.is_staff else (),
         **notices,
     }
     return render(request, "aifeature/feature.html", context, status=status)

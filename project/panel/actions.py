@@ -18,6 +18,7 @@ from aifeature.services.controls import rates
 from aifeature.services.jobs.refusals import Refusal
 from aifeature.services.monitoring import overview
 from aifeature.services.promotion import RefusedError, activations
+from aifeature.spec import Kind
 from project.panel import provider
 from workers.inference.breaker import BreakerPolicy
 
@@ -203,7 +204,7 @@ def _submit(
     features: Sequence[Feature] | None = None,
     repeat: int = 1,
 ) -> str:
-    """Submit examples of features in turn, all by default.
+    """Submit examples of features in turn, of all features by default, but no hostile ones.
 
     Return how many were accepted, and why others were not.
     """
@@ -211,6 +212,7 @@ def _submit(
         (feature.slug, example.input)
         for feature in features or registry.offered().values()
         for example in feature.examples
+        if example.kind is not Kind.HOSTILE  # three of a day would slow their user down
     ]
     accepted, refused = 0, dict[str, int]()
     turns = zip(cycle(users), cycle(examples), range(count), strict=False)

@@ -24,6 +24,8 @@ BATCH: Final = 50
 
 STUCK_WORKER: Final = "stuck_worker"
 FEATURE_BROKEN: Final = "feature_broken"
+USER_FLAGGED: Final = "user_flagged"
+"""Kind of alerts about users whose requests were flagged. The subject is the user's id."""
 
 RUNBOOKS: Final = {
     "budget_reached": "budgets",
@@ -48,6 +50,7 @@ RUNBOOKS: Final = {
     "no_worker": "watchers",
     "schedule_broken": "watchers",
     "nothing_runs": "refusing-services",
+    USER_FLAGGED: "guards",
     "answer_garbled": "odd-answers",
     "usage_unseen": "odd-answers",
 }

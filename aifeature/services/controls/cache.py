@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from decimal import Decimal
 from typing import Any
 
@@ -151,6 +152,8 @@ def _override(row: RateOverride) -> Override:
         feature=row.feature,
         rates=Rates(row.requests_per_minute, row.tokens_per_minute, row.in_flight),
         throttles=bool(row.check_name),
+        check_name=row.check_name,
+        expires_at=row.expires_at and row.expires_at.astimezone(UTC),
     )
 
 

@@ -15,7 +15,7 @@ from aifeature import prompts, registry
 from aifeature.models import Alert, FeatureControl, KillMode, Stage
 from aifeature.services.alerting import alerts
 from aifeature.services.alerting.check_runs import Found
-from aifeature.services.controls import effective
+from aifeature.services.controls import effective, flags
 from aifeature.services.controls.switch import STOPPED
 
 TASK: Final = "control.controls"
@@ -40,10 +40,11 @@ def problems() -> list[Problem]:
 
 
 def check() -> Found:
-    """Open an alert for each problem. Close the alerts of solved ones."""
+    """Open an alert for each problem. Close the alerts of solved ones, and of past throttles."""
     found = problems()
     for problem in found:
         alerts.begin(problem.kind, problem.slug, f"{problem.summary} {problem.next_step}")
+    flags.end_past_alerts()
     _end_all_but({(problem.kind, problem.slug) for problem in found})
     if not found:
         return Found(ok=True, result="This release supports the value of every control.")

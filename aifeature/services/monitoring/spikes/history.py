@@ -22,7 +22,7 @@ from aifeature.models import (
 )
 from aifeature.policies.spike import HOURS
 from aifeature.services import controls
-from aifeature.services.controls import GLOBAL
+from aifeature.services.controls import GLOBAL, throttles
 from aifeature.services.monitoring.spikes import baseline, recent
 from aifeature.services.monitoring.spikes.baseline import (
     AS_USUAL,
@@ -33,7 +33,7 @@ from aifeature.services.monitoring.spikes.baseline import (
 )
 from aifeature.services.monitoring.spikes.judge import Days, Done, Known, Spenders, feature_of
 
-CHECK: Final = "cost_spike"
+CHECK: Final = throttles.SPEND_CHECK
 """Name of the check in audit rows and throttles."""
 
 USER_SPIKE: Final = "user_spike"
