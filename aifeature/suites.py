@@ -38,6 +38,10 @@ FILE: Final = "cases.jsonl"
 SIMPLE: Final = "test_set.json"
 ABOUT: Final = "suite.toml"
 
+PRODUCTION: Final = "production"
+MARKS: Final = {PRODUCTION: "From a user's request, prepared from the guards' audit log"}
+"""Tags that every suite has, with their meanings."""
+
 Id = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,59}$")]
 
 
@@ -183,6 +187,11 @@ class About(_Frozen):
     criteria: dict[Criterion, Rubric] = Field(default={}, max_length=8)
     """By criterion: the judge's question, and the meaning of 1, 3 and 5."""
 
+    @property
+    def meanings(self) -> dict[str, str]:
+        """The meanings of the suite's own tags and of MARKS."""
+        return {**MARKS, **self.tags}
+
 
 @dataclass(frozen=True, slots=True)
 class Suite:
@@ -269,6 +278,25 @@ def problems(
         ids.add(case.id)
         if held_out.setdefault(case.group or case.id, case.held_out) != case.held_out:
             yield number, f"held_out: group {case.group!r} must be held out as a whole or not"
+
+
+def problems_of_line(feature: Feature, line: str) -> list[str]:
+    """Return the problems of one more case for the feature's suite, other than with its id."""
+    case = _case(line.encode())
+    return [case] if isinstance(case, str) else list(_misfits(feature, case, _about_of(feature)))
+
+
+def tags(feature: Feature) -> dict[str, str]:
+    """Return the tags that a case of the feature may have, with their meanings."""
+    return _about_of(feature).meanings
+
+
+def _about_of(feature: Feature) -> About:
+    """Return the feature's `suite.toml`; an empty one if it cannot be read."""
+    try:
+        return _about(file(feature.slug))
+    except (SuiteError, OSError):
+        return About()
 
 
 def _about(path: Path) -> About:
@@ -403,7 +431,7 @@ def _misfits(feature: Feature, case: Case, about: About) -> Iterator[str]:
         yield f"input: it has {size:,} bytes, and the feature accepts {most:,}"
     expected, suite = case.expected, feature.suite
     unknown = {
-        f"tags: %r is not in {ABOUT}": set(case.tags) - about.tags.keys(),
+        f"tags: %r is not in {ABOUT}": set(case.tags) - about.meanings.keys(),
         "expected.custom: %r is no function of the feature's suite": (
             expected.custom.keys() - (suite.functions if suite else {}).keys()
         ),
@@ -448,6 +476,8 @@ def _fields(error: ValidationError) -> Iterator[str]:
 __all__: Sequence[str] = (
     "ABOUT",
     "FILE",
+    "MARKS",
+    "PRODUCTION",
     "About",
     "Case",
     "Citations",
@@ -462,4 +492,6 @@ __all__: Sequence[str] = (
     "load",
     "parsed",
     "problems",
+    "problems_of_line",
+    "tags",
 )

@@ -1,7 +1,7 @@
 """Admin pages for operators and on-call. Importing this package registers them."""
 
 from aifeature.admin.alerting import alerts
-from aifeature.admin.audit_log import changes
+from aifeature.admin.audit_log import changes, guard_events, log_entries
 from aifeature.admin.controls import features, launches, rate_overrides
 from aifeature.admin.failures import web_failures
 from aifeature.admin.jobs import jobs
@@ -15,9 +15,11 @@ __all__ = [
     "alerts",
     "changes",
     "features",
+    "guard_events",
     "jobs",
     "launches",
     "ledger",
+    "log_entries",
     "overview",
     "provider_accounts",
     "provider_models",

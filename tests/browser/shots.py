@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import User
 
+from aifeature import registry
 from aifeature.models import Status
 from aifeature.reasons import FailureCode, WaitReason
 from aifeature.services import texts
@@ -73,6 +74,12 @@ def shots() -> list[Shot]:
         error_code=FailureCode.APPROVAL_EXPIRED,
         error_message=texts.FAILED[FailureCode.APPROVAL_EXPIRED],
     )
+    unsafe = scenes.job(
+        ada,
+        Status.FAILED,
+        error_code=FailureCode.ANSWER_UNSAFE,
+        error_message=registry.get("summarize").guards.fallback,
+    )
     states = [Shot(f"job-{s.value}", f"/jobs/{job.id}/", ada) for s, job in jobs.items()]
     failed = f"/jobs/{jobs[Status.FAILED].id}/"
     return [
@@ -94,6 +101,7 @@ def shots() -> list[Shot]:
         Shot("answer-sources", "/f/answer/sources/", ada, is_whole=False),
         Shot("answer-source", "/f/answer/sources/#refund-window", ada, is_whole=False),
         Shot("job-cancelled-after-text", f"/jobs/{read.id}/", ada),
+        Shot("job-unsafe", f"/jobs/{unsafe.id}/", ada),
         Shot("job-ticket-in-review", f"/jobs/{in_review.id}/", ada),
         Shot("job-ticket-sorted", f"/jobs/{approved.id}/", ada),
         Shot("job-ticket-expired", f"/jobs/{expired.id}/", ada),
@@ -115,8 +123,30 @@ def shots() -> list[Shot]:
         *_admin_shots(staff),
         Shot("panel", "/panel/", staff),
         Shot("admin-job-in-review", f"{ADMIN}/job/{in_review.id}/change/", staff),
+        *_guard_shots(staff),
         Shot("docs", "/api/v1/docs", ada, lambda page: page.locator(".opblock").first.wait_for()),
     ]
+
+
+def _guard_shots(staff: User) -> list[Shot]:
+    eve = scenes.person("eve")
+    events = f"{ADMIN}/guardevent/"
+    return [
+        Shot("start-flagged", "/", eve, prepare=lambda: scenes.flagged(eve)),
+        Shot("form-flagged", "/f/triage/", eve),
+        Shot("account-flagged", "/account/", eve),
+        Shot("admin-guard-events", events, staff),
+        Shot("admin-guard-event", events, staff, lambda page: _follow(page, "/change/")),
+        Shot("admin-guard-case", events, staff, lambda page: _follow(page, "/case/")),
+        Shot("admin-flagged-job", events, staff, lambda page: _follow(page, "/job/")),
+        Shot("admin-flagged", "/admin/", staff),
+    ]
+
+
+def _follow(page: Page, part: str) -> None:
+    """Follow the first link of the list whose address has this part."""
+    with page.expect_navigation():
+        page.locator(f'#result_list a[href*="{part}"]').first.click()
 
 
 def _open_receipt(page: Page) -> None:

@@ -144,7 +144,8 @@ class JobAdmin(ReadOnlyAdmin):
         obj: Any = None,
     ) -> Any:
         calls = obj.ledger.order_by("number") if may_see(request, "attempt") else None
-        context["story"] = timeline.of_job(obj, None if calls is None else list(calls))
+        events = obj.guard_events.order_by("id") if may_see(request, "guardevent") else ()
+        context["story"] = timeline.of_job(obj, None if calls is None else list(calls), events)
         context["notices"] = prompt_notices.of_features([obj.feature])[obj.feature]
         return super().render_change_form(request, context, add, change, form_url, obj)
 

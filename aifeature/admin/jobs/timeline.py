@@ -12,9 +12,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from aifeature.admin.common.names import STATE_COLOURS, STATUS_COLOURS, title_of
+from aifeature.admin.common.names import GUARD_COLOURS, STATE_COLOURS, STATUS_COLOURS, title_of
 from aifeature.admin.common.show import as_sent, content, dollars, money, span, utc
-from aifeature.models import Attempt, AttemptState, CancelledBy, Job, Origin, Status
+from aifeature.models import Attempt, AttemptState, CancelledBy, GuardEvent, Job, Origin, Status
 from aifeature.services.privacy import retention
 
 SHOWN = 20_000
@@ -42,7 +42,9 @@ class Moment:
     url: str = ""
 
 
-def of_job(job: Job, calls: Sequence[Attempt] | None) -> dict[str, Any]:
+def of_job(
+    job: Job, calls: Sequence[Attempt] | None, events: Iterable[GuardEvent] = ()
+) -> dict[str, Any]:
     """Return the context of the template. `calls` is None for visitors who may not view calls."""
     return {
         "status": job.get_status_display(),
@@ -50,7 +52,7 @@ def of_job(job: Job, calls: Sequence[Attempt] | None) -> dict[str, Any]:
         "title": title_of(job.feature),
         "message": job.error_message,
         "facts": list(_facts(job, calls)),
-        "moments": [_shown(moment, job) for moment in timeline(job, calls or ())],
+        "moments": [_shown(moment, job) for moment in timeline(job, calls or (), events)],
         "result": content(job.result or job.partial_text or retention.deletion_notice(job)),
         "result_title": "Shown before the user cancelled" if job.partial_text else "Result",
         "input": content(job.input or retention.deletion_notice(job)),
@@ -58,9 +60,16 @@ def of_job(job: Job, calls: Sequence[Attempt] | None) -> dict[str, Any]:
     }
 
 
-def timeline(job: Job, calls: Iterable[Attempt]) -> list[Moment]:
+def timeline(
+    job: Job, calls: Iterable[Attempt], guarded: Iterable[GuardEvent] = ()
+) -> list[Moment]:
     """Return past and due events in order of time."""
-    moments = [*_beginning(job), *(_called(call) for call in calls), *_end(job)]
+    moments = [
+        *_beginning(job),
+        *(_guarded(event) for event in guarded),
+        *(_called(call) for call in calls),
+        *_end(job),
+    ]
     return sorted(moments, key=lambda moment: moment.at)
 
 
@@ -101,6 +110,19 @@ def _called(call: Attempt) -> Moment:
         STATE_COLOURS.get(call.state, ""),
         call.get_state_display(),
         _url(call),
+    )
+
+
+def _guarded(event: GuardEvent) -> Moment:
+    times = f" ({event.count} times)" if event.count > 1 else ""
+    where = event.get_stage_display().lower()
+    return Moment(
+        event.at,
+        f"Guard, {where}: {event.guard.replace('_', ' ')}, {event.category.replace('_', ' ')}",
+        f"{event.evidence}{times}".strip(),
+        GUARD_COLOURS.get(event.action, ""),
+        event.get_action_display(),
+        reverse("admin:aifeature_guardevent_change", args=(event.pk,)),
     )
 
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 
 from aifeature.admin.alerting import open_alerts
-from aifeature.admin.audit_log import changes
+from aifeature.admin.audit_log import changes, guard_events
 from aifeature.admin.common.names import title_of
 from aifeature.admin.common.show import moment, span, utc
 from aifeature.admin.controls import cards
@@ -57,6 +57,8 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if cards.may_see(request, "controlchange"):
         context["changes"] = changes.table(overview.latest_changes(), with_control=True)
         context["changes_url"] = reverse("admin:aifeature_controlchange_changelist")
+    if cards.may_see(request, "guardevent"):
+        context["flagged_url"] = guard_events.list_url()
     return context
 
 

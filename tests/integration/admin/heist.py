@@ -161,7 +161,7 @@ def greed(world: World) -> dict[str, Any]:
         "password": word, "password1": word, "password2": word, "usable_password": "true",
         "username": f"new{uuid4().hex[:6]}", "user": world.customer.pk, "name": uuid4().hex[:8],
         "reason": "Because.", "mode": "hold", "percent": "100", "post": "yes",
-        "version": "v3", "hours": "2", "row": "0",
+        "version": "v4", "hours": "2", "row": "0",
         "_form_submitted": "on", "_save": "Save",
     }  # fmt: skip
 

@@ -20,6 +20,7 @@ from aifeature.models import (
     CheckRun,
     ControlChange,
     FeatureControl,
+    GuardEvent,
     Job,
     ModelControl,
     ProviderAccount,
@@ -30,7 +31,7 @@ from aifeature.models import (
 )
 from evals.models import Run, WeeklyRun
 from project.admin_site import environment, navigation
-from tests.integration.admin.conftest import MakeAttempt, MakeJob, Staff
+from tests.integration.admin.conftest import PROMPT, MakeAttempt, MakeJob, Staff
 from tests.integration.job_rows import make_launch
 from tests.unit.evals.test_report import a_run, case
 
@@ -41,10 +42,11 @@ NO_ADD = {
     *(Job, Attempt, SpendWindow, FeatureControl, ControlChange, Worker),
     *(Alert, CheckRun, ModelControl, ProviderAccount, WebFailure, Run),
     WeeklyRun,
+    GuardEvent,
 }
 EDIT_NEVER = [
     *(Job, Attempt, SpendWindow, ControlChange, ApiToken, Alert, CheckRun, ModelControl),
-    *(ProviderAccount, WebFailure, Run, WeeklyRun),
+    *(ProviderAccount, WebFailure, Run, WeeklyRun, GuardEvent),
 ]
 
 
@@ -65,6 +67,16 @@ def rows(make_job: MakeJob, make_attempt: MakeAttempt, boss: User, customer: Use
         SpendWindow.objects.create(scope="global", key="", day="2026-11-01", spent_micro=5),
         FeatureControl.objects.create(feature="summarize"),
         ControlChange.objects.create(feature="_everything", field="killed", reason="r", user=boss),
+        GuardEvent.objects.create(
+            user=customer,
+            job=job,
+            feature="summarize",
+            stage="input",
+            guard="injection",
+            category="override",
+            action="tightened",
+            evidence=PROMPT,
+        ),
         Worker.objects.create(name="llm@host", slots=4, seen_at=Now()),
         ApiToken.issue(user_id=customer.pk, name="ci")[0],
         Alert.objects.create(kind="drift", subject="global", summary="s", figures={"a_micro": 5}),
@@ -156,6 +168,7 @@ def test_the_sidebar_follows_permissions(rf: RequestFactory, boss: User, custome
             "Rates of users",
             "Launches",
             "Changes",
+            "Guard events",
             "Spend",
         ),
         *("Users", "Groups", "API tokens", "Periodic tasks", "Checks", "Flower"),

@@ -347,6 +347,7 @@ PARTS = {
     "view_spendwindow": ("Total spend today",),
     "view_attempt": ("Unknown calls",),
     "view_controlchange": ("Latest control changes",),
+    "view_guardevent": ("Most flagged users",),
 }
 
 

@@ -50,7 +50,7 @@ def live() -> str:
 
 
 def open_with_history() -> None:
-    """Make v1 live, then v3, which is the code's version; v2 failed."""
+    """Make v1 live, then v4, which is the code's version; v2 failed."""
     proof.activate(SLUG, "v1", **proof.of_today(SLUG, "v1"))
     proof.evidence(SLUG, "v2", passed=False, verdict=a_verdict(), **proof.of_today(SLUG, "v2"))
     proof.open_to_users(SLUG)
@@ -67,10 +67,10 @@ def test_the_page_shows_each_version_with_its_evidence(page: Client) -> None:
         "runs": [str(run.pk), gone],
     }
     proof.activate(SLUG, "v1", **proof.of_today(SLUG, "v1"))
-    proof.activate(SLUG, "v3", verdict=verdict, **found, **proof.of_today(SLUG, "v3"))
+    proof.activate(SLUG, "v4", verdict=verdict, **found, **proof.of_today(SLUG, "v4"))
     text = page.get(PAGE).text
     for part in (
-        *("When it opens, users get v3", "78.0%", "73.0% to 83.0%", "Against v1", "-12.0 points"),
+        *("When it opens, users get v4", "78.0%", "73.0% to 83.0%", "Against v1", "-12.0 points"),
         *("-18.1 to -5.9", "80.0%", "claude-x-20260914", "key 4f0a", "python -m evals", "always"),
         *(
             "2026-11-02 03:00:00 UTC",
@@ -90,11 +90,11 @@ def test_the_page_shows_each_version_with_its_evidence(page: Client) -> None:
 def test_the_difference_is_by_default_from_the_live_version_to_the_newest(page: Client) -> None:
     proof.activate(SLUG, "v1")
     text = page.get(PAGE).text
-    assert "Changes from v1 to v3" in text
+    assert "Changes from v1 to v4" in text
     assert '<div class="removed">Summarise the document.</div>' in text
     assert "Changes from v2 to v1" in page.get(f"{PAGE}?from=v2&to=v1").text
     assert "The texts are the same." in page.get(f"{PAGE}?from=v2&to=v2").text
-    assert "Changes from v1 to v3" in page.get(f"{PAGE}?from=v9&to=x").text
+    assert "Changes from v1 to v4" in page.get(f"{PAGE}?from=v9&to=x").text
 
 
 def test_each_button_needs_its_permission(staff: Staff, page: Client, client: Client) -> None:
@@ -141,19 +141,19 @@ def test_only_buttons_with_an_effect_are_shown(page: Client) -> None:
 def test_an_activation_is_on_record_and_a_refused_one_shows_why_and_how(
     page: Client, boss: User
 ) -> None:
-    answer = press(page, "activate", version="v3", reason="It is better.")
+    answer = press(page, "activate", version="v4", reason="It is better.")
     assert answer.status_code == 200
-    assert "v3 has no evidence with sandbox" in answer.text
-    assert f"{COMMAND} v3" in answer.text
+    assert "v4 has no evidence with sandbox" in answer.text
+    assert f"{COMMAND} v4" in answer.text
     form = answer.context["form"]
-    assert (form["reason"].value(), form["version"].value()) == ("It is better.", "v3")
+    assert (form["reason"].value(), form["version"].value()) == ("It is better.", "v4")
     assert live() == ""
     proof.evidence(SLUG, **proof.of_today(SLUG))
-    answer = press(page, "activate", version="v3", reason="It is better.")
+    answer = press(page, "activate", version="v4", reason="It is better.")
     assert answer["HX-Redirect"] == PAGE
     row = Activation.objects.get()
-    assert (row.version, row.user, row.reason) == ("v3", boss, "It is better.")
-    assert "v3 is live." in page.get(PAGE).text
+    assert (row.version, row.user, row.reason) == ("v4", boss, "It is better.")
+    assert "v4 is live." in page.get(PAGE).text
 
 
 def test_the_second_of_two_people_reads_what_is_live_now(page: Client) -> None:
@@ -171,7 +171,7 @@ def test_the_second_of_two_people_reads_what_is_live_now(page: Client) -> None:
 def test_a_roll_back_names_its_target_and_is_one_step(page: Client, boss: User) -> None:
     open_with_history()
     asked = page.get(address("roll_back")).text
-    assert "from <strong>v3</strong>" in asked
+    assert "from <strong>v4</strong>" in asked
     assert '<p class="aif-figure">v1</p>' in asked
     assert press(page, "roll_back")["HX-Redirect"] == PAGE
     assert live() == "v1"
@@ -204,9 +204,9 @@ def test_an_override_needs_a_second_person_and_is_shown_on_every_page(
     customer = User.objects.create_user("eve")
     client.force_login(customer)
     assert banner not in client.get(site).text
-    assert '<p class="aif-figure">v3</p>' in page.get(address("end_override")).text
+    assert '<p class="aif-figure">v4</p>' in page.get(address("end_override")).text
     press(page, "end_override")
-    assert live() == "v3"
+    assert live() == "v4"
     for each in pages:
         assert banner not in page.get(each).text, each
     assert "by an override" not in page.get(LIST).text
@@ -228,6 +228,15 @@ def test_a_feature_without_users_has_no_dialogs(page: Client, action: str) -> No
     assert page.post(f"{LIST}judge/{action}/", form).status_code == 404
 
 
+def test_evidence_of_a_feature_without_users_is_shown_without_an_activation(page: Client) -> None:
+    proof.evidence("moderation", **proof.of_today("moderation"))
+    text = page.get(f"{LIST}moderation/prompts/").text
+    assert "no stage, but needs evidence. v1 is used." in text
+    assert "Measured" in text
+    assert "Activate v1" not in text
+    assert "may be activated" not in text
+
+
 def test_a_feature_that_serves_staff_only_shows_why(
     page: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,8 +245,8 @@ def test_a_feature_that_serves_staff_only_shows_why(
     for each in (PAGE, DETAIL, "/admin/", f"/f/{SLUG}/"):
         text = page.get(each).text
         assert "summarize serves staff only: this release has no prompt of it" in text
-        assert f"{COMMAND} v3" in text
-    assert '>v3</a><span class="aif-doubt"> for staff only' in page.get(LIST).text
+        assert f"{COMMAND} v4" in text
+    assert '>v4</a><span class="aif-doubt"> for staff only' in page.get(LIST).text
 
 
 def test_lists_read_what_is_live_of_all_features_at_once(page: Client) -> None:
@@ -266,10 +275,10 @@ def test_a_version_that_cannot_be_read_is_shown_with_the_reason(
     page: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proof.activate(SLUG, "v2")
-    text, get = "prompt summarize/v3: a broken line", prompts.get
+    text, get = "prompt summarize/v4: a broken line", prompts.get
 
     def broken(slug: str, version: str) -> prompts.Prompt:
-        if (slug, version) == (SLUG, "v3"):
+        if (slug, version) == (SLUG, "v4"):
             raise prompts.PromptError(text)
         return get(slug, version)
 
@@ -277,10 +286,10 @@ def test_a_version_that_cannot_be_read_is_shown_with_the_reason(
     shown = page.get(PAGE)
     assert text in shown.text
     assert "cannot be read" in shown.text
-    assert shown.context["diff"]["names"] == ["v2", "v1"]
-    assert page.get(f"{PAGE}?from=v3&to=v1").status_code == 200
+    assert shown.context["diff"]["names"] == ["v3", "v2", "v1"]
+    assert page.get(f"{PAGE}?from=v4&to=v1").status_code == 200
     choices = page.get(address("activate")).context["form"].fields["version"].choices
-    assert [version for version, _ in choices] == ["v2", "v1"]
+    assert [version for version, _ in choices] == ["v3", "v2", "v1"]
     for each in (DETAIL, LIST, "/admin/"):
         assert page.get(each).status_code == 200
     out = io.StringIO()
@@ -322,7 +331,7 @@ def test_an_invitation_needs_fresh_evidence_and_its_removal_does_not(
     ("values", "field", "why"),
     [
         ({"stage": Stage.EVERYONE}, "stage", "No prompt is activated"),
-        ({"prompt_version": "v2"}, "prompt_version", "users may get only what is activated: v3"),
+        ({"prompt_version": "v2"}, "prompt_version", "users may get only what is activated: v4"),
     ],
 )
 def test_the_form_refuses_users_without_a_live_version(
