@@ -7,10 +7,10 @@ READY := .venv/.ready-$(VERSION)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo smoke stack stop test test-chaos test-beside-chaos test-fast evals evals-live evidence planted bench chaos check fmt lock migrations clean distclean
+.PHONY: help setup demo smoke stack stop test test-chaos test-beside-chaos test-fast evals evals-live evals-guards evidence planted bench chaos check fmt lock migrations clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY) ## install the locked dependencies into .venv
 
@@ -61,6 +61,9 @@ evals: $(READY) ## run all suites against the sandbox, in a system of its own; A
 
 evals-live: $(READY) ## the same with a real key; shows the cost and asks first, never in CI
 	@$(BIN)/python -m evals.local --live $(BIN)/python -m evals run --ask $(ARGS)
+
+evals-guards: $(READY) ## measure the guards: what they find, their false alarms, what gets past the fence
+	@$(BIN)/python -m project.stack.run_with_settings settings $(BIN)/python -m evals.guards
 
 evidence: $(READY) ## record the sandbox's evidence for all prompts; commit the file
 	@$(BIN)/python -m evals.local $(BIN)/python -m evals record $(ARGS)
