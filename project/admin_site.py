@@ -103,6 +103,7 @@ def navigation(request: HttpRequest) -> list[Item]:
             _list(request, "aifeature", "rateoverride", "Rates of users", "speed"),
             _list(request, "aifeature", "launch", "Launches", "rocket_launch"),
             _list(request, "aifeature", "controlchange", "Changes", "history"),
+            _list(request, "aifeature", "guardevent", "Guard events", "shield"),
             _list(request, "aifeature", "spendwindow", "Spend", "payments"),
         ),
         _group(

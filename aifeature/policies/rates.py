@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -48,6 +49,8 @@ class Override:
     rates: Rates
     throttles: bool
     """Whether a check made it, to slow the user down."""
+    check_name: str = ""
+    expires_at: datetime | None = None
 
 
 def effective(

@@ -55,7 +55,7 @@ def html(run: Run, samples: Sequence[Sample]) -> str:
     suite = feature.suite if feature else None
     columns = matrix.columns(run, samples)
     rows = matrix.rows(cases, samples)
-    tags = figures.by_tag(rows, about.tags, run.verdict)
+    tags = figures.by_tag(rows, about.meanings, run.verdict)
     is_exact = suite is not None and suite.scorer == Scorer.EXACT
     text: str = (
         _environment()

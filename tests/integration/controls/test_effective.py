@@ -32,7 +32,7 @@ def _budget_of_evaluations(settings: Any) -> None:
 def test_an_unopened_feature_is_off_with_the_limits_of_its_code() -> None:
     assert effective.cache.get("summarize") == effective.Control()
     assert effective.deadline_s(SUMMARIZE) == SUMMARIZE.limits.deadline_s
-    assert effective.prompt_version(SUMMARIZE) == "v3"
+    assert effective.prompt_version(SUMMARIZE) == "v4"
     assert effective.caps(SUMMARIZE) == Caps(
         user=10_000_000,
         user_spend=20_000_000,

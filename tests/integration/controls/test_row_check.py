@@ -47,7 +47,7 @@ def left_behind(**values: Any) -> None:
 def _activate(slug: str, values: dict[str, Any]) -> None:
     """Store what the newer release activated before it opened the feature."""
     if values.get("stage"):
-        proof.activated_elsewhere(slug, values.get("prompt_version", "") or "v3")
+        proof.activated_elsewhere(slug, values.get("prompt_version", "") or "v4")
 
 
 def open_alerts() -> list[tuple[str, str]]:
@@ -88,7 +88,7 @@ def test_the_alert_opens_once_and_ends_with_its_cause() -> None:
     (alert,) = Alert.objects.all()
     assert (alert.kind, alert.subject) == ("prompt_missing", "summarize")
     assert "The active prompt of summarize is v9" in alert.summary
-    assert "Its jobs run with v3." in alert.summary
+    assert "Its jobs run with v4." in alert.summary
     assert "Deploy a release that has v9, or choose another version in admin" in alert.summary
     assert not CheckRun.objects.get(name="control.controls").ok
     effective.change("summarize", {"prompt_version": "v2"}, reason="r", check_name="test")
@@ -109,7 +109,7 @@ def test_a_boot_warns_with_cause_and_next_step() -> None:
     assert output.getvalue().count("(aifeature.W001)") == 2
     for part in (
         "The active prompt of summarize is v9, which this release cannot use",
-        "prompt summarize/v9 does not exist; there are: v1, v2, v3. Its jobs run with v3.",
+        "prompt summarize/v9 does not exist; there are: v1, v2, v3, v4. Its jobs run with v4.",
         "HINT: Deploy a release that has v9, or choose another version in admin, Features.",
         "The stage 'canary' of summarize does not exist in this release",
     ):
@@ -148,7 +148,7 @@ def test_other_fields_can_be_edited_while_the_prompt_is_missing(page: Client) ->
     text = page.get(DETAIL).text
     assert "v9 (not in this release)" in text
     assert "canary (not in this release)" in text
-    assert "v3 because v9 is not available" in page.get(LIST).text
+    assert "v4 because v9 is not available" in page.get(LIST).text
     assert save(page, percent="7", reason="Try.").status_code == 302
     row = FeatureControl.objects.get(feature="summarize")
     assert (row.percent, row.prompt_version, row.stage) == (7, "v9", "canary")
