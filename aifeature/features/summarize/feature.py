@@ -121,6 +121,7 @@ FEATURE = Feature(
         # The largest input reserves five dollars at the most expensive model of its route.
         user_daily_budget_usd=Decimal(10),
         # A user may spend twice their charge cap, and five such users do not stop the feature.
-        daily_budget_usd=Decimal(100),
+        # The largest text without spaces also has a mark in each 32 characters.
+        daily_budget_usd=Decimal(110),
     ),
 )

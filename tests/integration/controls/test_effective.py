@@ -37,8 +37,8 @@ def test_an_unopened_feature_is_off_with_the_limits_of_its_code() -> None:
         user=10_000_000,
         user_spend=20_000_000,
         account=20_000_000,
-        feature=100_000_000,
-        everything=100_000_000 + OF_OTHERS,
+        feature=110_000_000,
+        everything=110_000_000 + OF_OTHERS,
     )
 
 

@@ -39,7 +39,7 @@ ANSWERS = {
 
 def judging(body: Mapping[str, Any], rates: float = 0.0) -> str:
     """Answer as the sandbox does, but judge each case by its id."""
-    sent = json.dumps(body)
+    sent = json.dumps(body, ensure_ascii=False)
     found = [name for name in ANSWERS if re.search(rf"Parcel\W{name}\W", sent)]
     if "You judge the output" not in sent or not found:
         return json.dumps({"summary": "The parcel is late.", "key_facts": []})

@@ -437,7 +437,7 @@ def test_a_defect_returns_the_job(make_job: MakeJob, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(output, "validate", crash)
     job = summarise(make_job)
     assert (job.status, job.wait_reason, job.tries) == (Status.QUEUED, "internal_error", 1)
-    assert Attempt.objects.get(job=job).state == "unknown"
+    assert Attempt.objects.get(job=job).state == "settled", "the cost of its answer is known"
     assert held() == {0}
 
 

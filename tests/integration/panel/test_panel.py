@@ -116,7 +116,7 @@ def test_a_worse_prompt_and_a_used_up_budget_are_repaired(staff: Client) -> None
     assert set(reached) == {f"{slug} day" for slug in registry.offered()}
     press(staff, "repair")
     assert controls.live_version(feature) == feature.prompt_version
-    assert controls.caps(feature).feature == 100_000_000
+    assert controls.caps(feature).feature == 110_000_000
     of_v2 = {
         **proof.of_today(feature.slug, "v2"),
         "live_hash": prompts.get(feature.slug, "v1").hash,

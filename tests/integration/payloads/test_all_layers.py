@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from typing import Any
@@ -67,6 +68,7 @@ def test_values_survive(install: Install, sandbox: SandboxServer, ada: User, dat
     question = _question(job)
     for name, shown in stored.model_dump(mode="json").items():
         text = re.findall(rf"<{name}>\n(.*?)\n</{name}>", question, re.DOTALL)[0]
+        text = html.unescape(text)  # as it was escaped for the prompt
         assert text == shown or _same(json.loads(text), shown)
 
     answered = client.get(f"/api/v1/jobs/{job.pk}").json()["result"]

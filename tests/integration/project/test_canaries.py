@@ -101,7 +101,7 @@ def test_a_crash_in_the_middle_of_a_job_quotes_neither_input_nor_answer(
         assert reason == "internal_error"
         assert '"type":"RuntimeError"' in reports.text
     if reason == "internal_error":
-        assert "_execute" in reports.text, "the report shows the place of the defect"
+        assert "_checked" in reports.text, "the report shows the place of the defect"
     assert is_clean(caplog.text), caplog.text
     assert is_clean(reports.text), reports.text
 

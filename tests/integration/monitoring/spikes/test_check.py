@@ -170,12 +170,12 @@ def test_two_days_are_no_history(usual: Usual, days: int, trips: bool) -> None:
 
 
 def test_without_history_a_rate_that_burns_the_cap_trips_it() -> None:
-    """Fifty dollars a day; at twenty an hour the rest lasts two hours."""
+    """At twenty dollars an hour the rest of the cap lasts less than five hours."""
     call(20 * DOLLAR, at=NOON - 10 * MINUTE)
     check.evaluate(NOON)
     assert stopped() == {"summarize"}
     row = ControlChange.objects.get(feature="summarize", field="killed")
-    assert "cap of $100.00 is gone in 4.0 hours" in row.reason
+    assert "cap of $110.00 is gone in 4.5 hours" in row.reason
 
 
 class TestUser:
@@ -283,7 +283,7 @@ def test_when_many_users_spend_too_much_it_is_the_feature(usual: Usual) -> None:
     usual("feature", "summarize", DOLLAR)
     for user in users:
         usual("user", f"summarize:{user.pk}", DOLLAR // 20)
-        call(13 * DOLLAR, user=user)
+        call(14 * DOLLAR, user=user)
         check.evaluate(NOON)
         assert stopped() == ({"summarize"} if user is users[3] else set())
 
