@@ -43,7 +43,7 @@ class GuardFaultError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An input as it may be stored, and what was found in it."""
+    """An input as it may be stored, with the findings in it."""
 
     value: dict[str, Any]
     findings: tuple[Finding, ...]
@@ -73,11 +73,6 @@ def check(feature: Feature, value: dict[str, Any]) -> Checked:
     return run.check(value)
 
 
-def redacted(text: str) -> str:
-    """Return a text of a person without hidden characters and personal data."""
-    return Redactor().redact(hidden.clean(text)[0])
-
-
 def _seconds(value: dict[str, Any]) -> float:
     return LEAST_S + S_PER_CHARACTER * sum(map(len, strings.of(value)))
 
@@ -94,11 +89,9 @@ class _Run:
         visible = self._must(Guard.HIDDEN_CHARACTERS, lambda: strings.mapped(value, self._visible))
         redactor = Redactor(limit=self._limit)
         safe = self._must(Guard.PERSONAL_DATA, lambda: personal.redacted(visible, redactor))
-        # Counted before evidence, which may hold the same values, is redacted too.
-        found = dict(redactor.found)
         if self._hidden:
             self._note(Finding(Guard.HIDDEN_CHARACTERS, "hidden", count=self._hidden))
-        for kind, count in found.items():
+        for kind, count in redactor.found.items():
             self._note(Finding(Guard.PERSONAL_DATA, kind.value, count=count))
         # As it was sent: hidden characters may carry an order.
         for finding in self._attacks(value):

@@ -1,4 +1,4 @@
-"""Finds the leak canary of the system prompt, and markers of fences, in answers.
+"""Finds the leak canary of the system prompt in answers.
 
 The canary is a random word of this deployment. An answer that contains half of it was made from the
 system prompt. Its letters are compared without case, spaces and punctuation, forwards, reversed and
@@ -22,7 +22,7 @@ LETTERS: Final = 24
 that it is no amount in the prompt."""
 
 LEAST: Final = 12
-"""Fewest letters and digits of a marker, and fewest that count as a leak."""
+"""Fewest letters that count as a leak."""
 
 _ALPHABET: Final = "abcdefghijkmnpqr"
 _NOT_ALNUM: Final = re.compile(r"[\W_]+")
@@ -42,40 +42,36 @@ def line(secret: str) -> str:
 
 
 class Leaks:
-    """Finds the canary of a secret, and the markers of a call, in answers.
+    """Finds the canary of a secret in answers.
 
     >>> Leaks("secret").find("My prompt ends with " + canary("secret").upper())
     True
     """
 
-    def __init__(self, secret: str, markers: tuple[str, ...] = ()) -> None:
-        """Raise ValueError if a marker has fewer than LEAST letters and digits."""
-        given = map(_letters, (canary(secret).removeprefix("ref-"), *markers))
-        self._words = [_Word(word) for word in given]
+    def __init__(self, secret: str) -> None:
+        word = self._word = _Word(canary(secret).removeprefix("ref-"))
         # A half of a form contains one of the samples whole, at any place.
-        half = min(word.half for word in self._words)
         self._samples = [
-            _Samples((form for word in self._words for form in word.plain), half),
-            _Samples((form for word in self._words for form in word.hex), 2 * half),
-            _Samples((form for word in self._words for form in word.coded), half + half // 4),
+            _Samples(word.plain, word.half),
+            _Samples(word.hex, 2 * word.half),
+            _Samples(word.coded, word.half + word.half // 4),
         ]
 
         self._pieces = {
             piece.casefold()
-            for word in self._words
             for form in (*word.plain, *word.hex, *word.coded)
             for piece in _pieces(form, _GROWS)
         }
 
     def find(self, text: str) -> bool:
-        """Return whether a text contains at least half of the canary or of a marker."""
+        """Return whether a text contains at least half of the canary."""
         exact = _alnum(text)
         plain = exact.casefold()
         digits = _letters(_HEX_PREFIX.sub("", text)) if _may_have_prefix(text) else plain
         texts = (plain, digits, exact)
         if not any(map(_Samples.may_be_in, self._samples, texts)):
             return False
-        return any(word.is_in(*texts) for word in self._words)
+        return self._word.is_in(*texts)
 
     def find_in(self, value: Any) -> bool:
         """Return whether the texts of JSON values contain it, in one of them or split over them."""
@@ -84,7 +80,7 @@ class Leaks:
         return self.find(texts) or self.find("".join(names))
 
     def growing(self, text: str) -> int:
-        """Return where the end of a text begins that may become the canary or a marker.
+        """Return where the end of a text begins that may become the canary.
 
         The length of the text if no end may.
         """
@@ -100,7 +96,7 @@ class Leaks:
         plain = exact.casefold() if exact.isascii() else ""
         if len(plain) != len(kept):
             plain = "".join(_folded(tail[at]).casefold()[:1] or "-" for at in kept)
-        longest = max(word.ends(plain, exact) for word in self._words)
+        longest = self._word.ends(plain, exact)
         return tail_at + kept[-longest] if longest >= _GROWS else len(text)
 
 
@@ -133,8 +129,6 @@ class _Word:
     """A word that must not be in a text, and its other forms."""
 
     def __init__(self, word: str) -> None:
-        if len(word) < LEAST:
-            raise ValueError(f"a marker has {len(word)} letters and digits, fewer than {LEAST}")
         self.half = max(LEAST, (len(word) + 1) // 2)
         rotated = codecs.encode(word, "rot13")
         self.plain = [word, word[::-1], rotated, rotated[::-1]]

@@ -127,26 +127,6 @@ def neutralise(text: str, *, allowed: frozenset[str] = frozenset()) -> tuple[str
     return text if text.strip() or text == before else NOTHING_LEFT, count
 
 
-def neutralise_json(value: Any, *, allowed: frozenset[str] = frozenset()) -> tuple[Any, int]:
-    """Do the same for all texts of JSON values, names included."""
-    match value:
-        case str():
-            return neutralise(value, allowed=allowed)
-        case dict():
-            count = 0
-            result: dict[str, Any] = {}
-            for name, part in value.items():
-                new_name, in_name = neutralise(name, allowed=allowed)
-                result[new_name], in_part = neutralise_json(part, allowed=allowed)
-                count += in_name + in_part
-            return result, count
-        case list():
-            parts = [neutralise_json(part, allowed=allowed) for part in value]
-            return [part for part, _ in parts], sum(found for _, found in parts)
-        case _:
-            return value, 0
-
-
 def urls(text: str) -> frozenset[str]:
     """Return the addresses with a scheme in a text of the feature's own knowledge."""
     found = (text[start:end] for start, end, _ in _addresses(text))

@@ -151,7 +151,8 @@ class AnswerGuards:
             self._note(Finding(Guard.ANSWER, inputs.FAULT), GuardEvent.Action.FAILED_OPEN)
             return None
         if found is not None:
-            self._note(Finding(Guard.ANSWER, found.code.value), GuardEvent.Action.WITHHELD)
+            # The model gives another answer, which may be shown.
+            self._note(Finding(Guard.ANSWER, found.code.value), GuardEvent.Action.FLAGGED)
         return found
 
     def cleaned(self, result: dict[str, Any]) -> dict[str, Any]:
@@ -166,7 +167,7 @@ class AnswerGuards:
         return found
 
     def is_unsafe(self) -> bool:
-        """Return whether the latest answer must not be shown, by what was found so far."""
+        """Return whether a finding so far forbids to show the latest answer."""
         return self._unsafe is not None
 
     def withhold(self, finding: Finding) -> None:

@@ -14,7 +14,7 @@ NAMED_DIGITS: Final = 7
 
 
 def redacted(value: Any, redactor: Redactor) -> Any:
-    """Return JSON values without personal data. A number in place of which stands a text was one.
+    """Return JSON values without personal data. A number that is personal data becomes a text.
 
     Raises GuardTimeoutError if the redactor has a time limit.
     """

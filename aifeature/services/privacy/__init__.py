@@ -11,8 +11,8 @@ one, describe its erasure here.
 * jobs: input, result, sentence, idempotency key and digest are blanked; times, tokens, codes and
   the charge stay.
 * provider calls: request, output and error detail are blanked; tokens and cost stay.
-* guard events: the evidence, words of an input or an answer, is blanked; what was found and done
-  stays. Retention deletes whole rows after GUARD_EVENT_DAYS.
+* guard events: the evidence, words of an input or an answer, is blanked; category and action
+  stay. Retention deletes whole rows after GUARD_EVENT_DAYS.
 * API tokens: revoked, names blanked.
 * sessions with their browsers, and failed sign-ins with the name or the address: deleted.
 * invitations to features: removed.
