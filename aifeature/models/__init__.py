@@ -1,7 +1,9 @@
 """Database models. Only `transitions` calls the SQL functions of the hot transitions."""
 
+from aifeature.models.access import AccessBlock, BetaMember
 from aifeature.models.account import ProviderAccount
 from aifeature.models.alert import Alert, CheckRun
+from aifeature.models.canary import Canary, CanaryStep
 from aifeature.models.control import (
     ControlChange,
     FeatureControl,
@@ -11,6 +13,7 @@ from aifeature.models.control import (
 )
 from aifeature.models.dispatch import DispatchTurn, Worker
 from aifeature.models.failure import WebFailure
+from aifeature.models.feedback import Feedback, JobSignal, NpsAnswer
 from aifeature.models.guard_event import GuardEvent, NewGuardEvent
 from aifeature.models.job import EVALUATIONS_ACCOUNT, TERMINAL, CancelledBy, Job, Origin, Status
 from aifeature.models.ledger import (
@@ -24,6 +27,9 @@ from aifeature.models.ledger import (
 from aifeature.models.limits import RateOverride
 from aifeature.models.promotion import Activation, Evidence
 from aifeature.models.provider import Forced, ModelControl
+from aifeature.models.ramp import HealthReading, Level, Ramp
+from aifeature.models.refused import RefusedSubmissions
+from aifeature.models.shadow import Shadow, ShadowPair
 from aifeature.models.sign_in import SignIn, SignInCount
 from aifeature.models.spike import Launch, SpendHour
 from aifeature.models.tick import TickSlot
@@ -36,30 +42,43 @@ __all__ = [
     "OF_USERS",
     "TERMINAL",
     "UNSURE",
+    "AccessBlock",
     "Activation",
     "Alert",
     "ApiToken",
     "Attempt",
     "AttemptState",
+    "BetaMember",
+    "Canary",
+    "CanaryStep",
     "CancelledBy",
     "CheckRun",
     "ControlChange",
     "DispatchTurn",
     "Evidence",
     "FeatureControl",
+    "Feedback",
     "Forced",
     "GuardEvent",
+    "HealthReading",
     "Job",
+    "JobSignal",
     "KillMode",
     "Launch",
+    "Level",
     "ModelControl",
     "NewGuardEvent",
+    "NpsAnswer",
     "Origin",
     "Probe",
     "ProviderAccount",
+    "Ramp",
     "RateOverride",
+    "RefusedSubmissions",
     "RegressionAction",
     "ScheduleDefault",
+    "Shadow",
+    "ShadowPair",
     "SignIn",
     "SignInCount",
     "SpendHour",

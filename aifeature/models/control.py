@@ -38,8 +38,37 @@ class FeatureControl(models.Model):
     percent = models.PositiveSmallIntegerField(
         default=0, help_text="Share of users at stage percent, 0 to 100. Sticky for each user."
     )
+    seed = models.CharField(
+        max_length=80,
+        blank=True,
+        default="",
+        db_default="",
+        editable=False,
+        help_text="Seed of each user's buckets. Empty: the feature. Another one moves all users.",
+    )
     beta_users = models.ManyToManyField(
-        settings.AUTH_USER_MODEL, blank=True, related_name="+", help_text="Invited at stage beta."
+        settings.AUTH_USER_MODEL,
+        blank=True,
+        related_name="+",
+        help_text="Invited: they may use it from stage beta on, also if they are in the hold-out.",
+    )
+    beta_groups = models.ManyToManyField(
+        "auth.Group",
+        blank=True,
+        related_name="+",
+        help_text="Their members may use it from stage beta on.",
+    )
+    beta_cap = models.PositiveIntegerField(
+        "places in the beta",
+        default=0,
+        db_default=0,
+        help_text="Most users who may join by themselves. 0: by invitation only.",
+    )
+    holdout_percent = models.PositiveSmallIntegerField(
+        "hold-out (%)",
+        default=0,
+        db_default=0,
+        help_text="Share of users who never get it, for comparison, 0 to 50.",
     )
     killed = models.BooleanField(
         "kill switch", default=False, db_default=False, help_text="On: nothing is accepted or sent."
@@ -127,6 +156,9 @@ class FeatureControl(models.Model):
         constraints = (
             models.CheckConstraint(
                 condition=Q(percent__lte=100), name="control_percent_at_most_100"
+            ),
+            models.CheckConstraint(
+                condition=Q(holdout_percent__lte=50), name="control_holdout_at_most_half"
             ),
             models.CheckConstraint(
                 condition=(Q(daily_budget_usd__isnull=True) | Q(daily_budget_usd__gte=0))

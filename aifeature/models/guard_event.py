@@ -99,6 +99,11 @@ class GuardEvent(models.Model):
             models.Index(fields=["user", "-at"], name="guardevent_of_user"),
             models.Index(fields=["feature", "-at"], name="guardevent_of_feature"),
             models.Index(fields=["category", "-at"], name="guardevent_of_category"),
+            models.Index(
+                fields=["-at"],
+                condition=models.Q(stage="input", action__in=["flagged", "tightened", "refused"]),
+                name="guardevent_of_attacks",
+            ),
         )
 
     def __str__(self) -> str:

@@ -39,10 +39,12 @@ class Origin(models.TextChoices):
 
     USER = "user"
     EVAL = "eval", "Evaluation"
+    SHADOW = "shadow", "Shadow"
+    """A candidate's second answer to a user's request, or its judgement."""
 
 
 EVALUATIONS_ACCOUNT: Final = "aifeature-evaluations"
-"""The account that owns the jobs of evaluations. It cannot sign in."""
+"""The account that owns the jobs of evaluations and shadows. It cannot sign in."""
 
 
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.REJECTED})
@@ -74,12 +76,12 @@ class Job(models.Model):
         choices=Origin,
         default=Origin.USER,
         db_default="user",
-        help_text="A user, or an evaluation.",
+        help_text="A user, an evaluation or a shadow.",
     )
     options = models.JSONField(
         null=True,
         help_text="Of an evaluation: the prompt version, and what makes a repeat unique. Of a user:"
-        " what the guards of its input decided.",
+        " what the guards of its input decided, and its step and arm in a canary.",
     )
     status = models.CharField(max_length=16, choices=Status, default=Status.QUEUED)
 
@@ -239,9 +241,19 @@ class Job(models.Model):
                 F("finished_at").desc(), condition=Q(status=Status.FAILED), name="job_failed"
             ),
             models.Index(
+                F("finished_at").desc(),
+                condition=Q(status=Status.CANCELLED, cancelled_by=CancelledBy.USER),
+                name="job_cancelled_by_user",
+            ),
+            models.Index(
                 fields=["feature", "finished_at"],
                 condition=Q(content_blanked_at__isnull=True, finished_at__isnull=False),
                 name="job_with_content",
+            ),
+            models.Index(
+                fields=["feature", "created_at"],
+                condition=Q(options__has_key="canary"),
+                name="job_in_canary",
             ),
         )
 

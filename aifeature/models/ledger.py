@@ -212,6 +212,7 @@ class SpendWindow(models.Model):
                 condition=Q(spent_micro__gte=0, held_micro__gte=0), name="spend_never_negative"
             ),
         )
+        indexes = (models.Index(fields=["scope", "day"], name="spend_window_of_day"),)
 
     def __str__(self) -> str:
         return f"{self.scope} {self.key} {self.day}"

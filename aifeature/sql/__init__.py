@@ -6,6 +6,8 @@ by side during a deploy.
 
 Placeholders in a file: `@user_table@` is the table of AUTH_USER_MODEL, `@user_id@` the column of
 its primary key, and `@user_key@` the type of that key (bigint for every integer type).
+`@user_groups@` is the table of the users' groups, and `@of_user@` the column that names the user
+there and in the lists of invited users.
 """
 
 from __future__ import annotations
@@ -88,8 +90,11 @@ def text(name: str) -> str:
 def _user_model() -> dict[str, str]:
     user = get_user_model()._meta  # noqa: SLF001 (public in Django)
     is_number = isinstance(user.pk, IntegerField)
+    groups = next((f.m2m_db_table() for f in user.many_to_many if f.name == "groups"), None)
     return {
         "@user_table@": connection.ops.quote_name(user.db_table),
         "@user_id@": connection.ops.quote_name(str(user.pk.column)),
+        "@user_groups@": connection.ops.quote_name(groups or f"{user.db_table}_groups"),
+        "@of_user@": connection.ops.quote_name(f"{user.model_name}_id"),
         "@user_key@": "bigint" if is_number else str(user.pk.rel_db_type(connection)),
     }

@@ -10,7 +10,8 @@
 --   budget_held <scope>    the cap would have room without the reservations of other calls
 --   user_busy    the limit of concurrent calls of this user and feature is reached
 -- A call of an evaluation has no user, and the budget of evaluations pays instead of the feature's:
--- `feature` in `p_caps` is its cap.
+-- `feature` in `p_caps` is its cap. A shadow has a budget of its own too, and its row is its cap,
+-- instead of the one in `p_caps` (`aif_caps_of_shadow`).
 -- `p_caps`: micro-dollars by scope, the most concurrent calls as `in_flight`, and `reason`, why this
 -- model is called.
 CREATE OR REPLACE FUNCTION aif_begin_attempt(
@@ -29,6 +30,7 @@ BEGIN
      WHERE t.id = p_job AND t.epoch = p_epoch AND t.status = 'running'
        AND t.cancel_requested_at IS NULL AND t.deadline_at > statement_timestamp()
        AND NOT aif_paused(t.feature, t.user_id)
+       AND NOT (t.origin = 'shadow' AND aif_shadow_paused(t.options, t.user_id))
        AND NOT aif_is_closed(t.user_id)
     RETURNING t.* INTO j;
     IF NOT FOUND THEN
@@ -48,6 +50,9 @@ BEGIN
     END IF;
 
     of_user := j.origin = 'user';
+    IF j.origin = 'shadow' THEN
+        p_caps := aif_caps_of_shadow(j.options, p_caps);
+    END IF;
     BEGIN
         IF of_user THEN
             PERFORM aif_hold_of_user(
@@ -62,11 +67,13 @@ BEGIN
                 RAISE EXCEPTION 'user_busy' USING ERRCODE = 'AIF03';
             END IF;
         END IF;
-        PERFORM aif_hold('feature', aif_payer(j.feature, j.origin), today, p_bound, (p_caps->>'feature')::bigint);
+        PERFORM aif_hold('feature', aif_payer_of(j.feature, j.origin, j.options), today, p_bound,
+                         (p_caps->>'feature')::bigint);
         PERFORM aif_hold('global', '', today, p_bound, (p_caps->>'global')::bigint);
         PERFORM aif_check_month(today, p_bound, (p_caps->>'month')::bigint);
         -- Checked again: a switch may have been pulled during the wait for the row above.
-        IF aif_paused(j.feature, j.user_id) THEN
+        IF aif_paused(j.feature, j.user_id)
+           OR j.origin = 'shadow' AND aif_shadow_paused(j.options, j.user_id) THEN
             RAISE EXCEPTION 'paused' USING ERRCODE = 'AIF03';
         END IF;
     EXCEPTION
@@ -81,8 +88,8 @@ BEGIN
         prompt_version, prompt_hash, request, bound_micro, day)
     VALUES (
         p_attempt, p_job, CASE WHEN of_user THEN j.user_id END, j.feature,
-        CASE WHEN of_user THEN '' ELSE aif_payer(j.feature, j.origin) END, p_epoch, j.attempts, p_purpose, p_provider,
-        p_model, coalesce(p_caps->>'reason', ''), p_prompt_version, p_prompt_hash, p_request, p_bound,
+        CASE WHEN of_user THEN '' ELSE aif_payer_of(j.feature, j.origin, j.options) END, p_epoch,
+        j.attempts, p_purpose, p_provider, p_model, coalesce(p_caps->>'reason', ''), p_prompt_version, p_prompt_hash, p_request, p_bound,
         today);
     RETURN 'ok';
 END

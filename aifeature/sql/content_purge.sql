@@ -31,8 +31,17 @@ LANGUAGE sql AS $$
        AND (request IS NOT NULL OR output <> '' OR error_detail <> '');
 $$;
 
+-- Blank what users wrote about the answers of these jobs, and the copies of the answers.
+CREATE OR REPLACE FUNCTION aif_blank_feedback(p_jobs uuid[])
+RETURNS void
+LANGUAGE sql AS $$
+    UPDATE aifeature_feedback
+       SET answer = NULL, comment = ''
+     WHERE job_id = ANY (p_jobs) AND (answer IS NOT NULL OR comment <> '');
+$$;
+
 -- Blank up to `p_limit` jobs of a feature that ended more than `p_days` days ago, oldest first,
--- with their calls. Returns their number. Locked rows are left to the next call.
+-- with their calls and feedback. Returns their number. Locked rows are left to the next call.
 CREATE OR REPLACE FUNCTION aif_blank_expired(p_feature text, p_days integer, p_limit integer)
 RETURNS integer
 LANGUAGE plpgsql
@@ -53,12 +62,13 @@ BEGIN
            content_blanked_at = statement_timestamp()
      WHERE id = ANY (chosen);
     PERFORM aif_blank_calls(chosen);
+    PERFORM aif_blank_feedback(chosen);
     RETURN coalesce(cardinality(chosen), 0);
 END
 $$;
 
--- Blank up to `p_limit` ended jobs of a person of any age, with their calls and the idempotency key,
--- which the person chose. Returns their number.
+-- Blank up to `p_limit` ended jobs of a person of any age, with their calls, feedback and the idempotency
+-- key, which the person chose. Returns their number.
 CREATE OR REPLACE FUNCTION aif_erase_jobs(p_user @user_key@, p_limit integer)
 RETURNS integer
 LANGUAGE plpgsql
@@ -81,6 +91,7 @@ BEGIN
            content_blanked_at = coalesce(content_blanked_at, statement_timestamp())
      WHERE id = ANY (chosen);
     PERFORM aif_blank_calls(chosen);
+    PERFORM aif_blank_feedback(chosen);
     RETURN coalesce(cardinality(chosen), 0);
 END
 $$;

@@ -17,6 +17,14 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE p_origin WHEN 'user' THEN p_feature ELSE '_evals' END;
 $$;
 
+-- The same for any job. Each shadow has a window of its own.
+CREATE OR REPLACE FUNCTION aif_payer_of(p_feature text, p_origin text, p_options jsonb)
+RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE p_origin WHEN 'shadow' THEN '_shadow:' || (p_options->>'shadow')
+                         ELSE aif_payer(p_feature, p_origin) END;
+$$;
+
 -- Reserve in one window. Fails with SQLSTATE AIF01 (the window's spend alone leaves no room: waiting
 -- does not help) or AIF02 (there would be room without other reservations: waiting may help).
 CREATE OR REPLACE FUNCTION aif_hold(

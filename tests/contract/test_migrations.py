@@ -82,6 +82,21 @@ REVIEWED: dict[str, str] = {
     ),
     "0047_guard_events: SQL: CREATE OR REPLACE TRIGGER event_guard": "On a table that it makes.",
     "0047_guard_events: SQL: CREATE OR REPLACE TRIGGER truncate_guard": "On a table that it makes.",
+    "0049_stages: AddConstraint featurecontrol.control_holdout_at_most_half": (
+        "On a column that it makes itself and old code leaves at its default."
+    ),
+    "0049_stages: SQL: CREATE OR REPLACE TRIGGER seed_guard": (
+        "It fills a column that old code does not write, and refuses only another value."
+    ),
+    "0049_stages: SQL: CREATE OR REPLACE TRIGGER reach_guard": (
+        "On columns that old code does not write."
+    ),
+    "0049_stages: SQL: CREATE OR REPLACE TRIGGER truncate_guard": "On tables that it makes.",
+    "0049_stages: SQL: UPDATE aifeature_featurecontrol SET seed": (
+        "A column that old code does not read, in one row for each feature."
+    ),
+    "0051_canaries: SQL: CREATE OR REPLACE TRIGGER canary_guard": "On a table that it makes.",
+    "0051_canaries: SQL: CREATE OR REPLACE TRIGGER canary_step_guard": "On a table that it makes.",
     "0024_watch: SQL: CREATE OR REPLACE TRIGGER schedule_guard": (
         "Old beats write columns that it leaves free; what old admin changes of a protected check"
         " is to be refused."

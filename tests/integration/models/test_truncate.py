@@ -19,7 +19,7 @@ TABLES = (
     *("aifeature_job", "aifeature_attempt", "aifeature_spendwindow", "aifeature_controlchange"),
     *("aifeature_featurecontrol", "aifeature_modelcontrol", "aifeature_rateoverride"),
     *("aifeature_launch", "aifeature_evidence", "aifeature_activation", "auth_user"),
-    "aifeature_guardevent",
+    *("aifeature_guardevent", "aifeature_accessblock", "aifeature_betamember"),
     *("django_celery_beat_periodictask", "django_celery_beat_crontabschedule"),
 )
 
