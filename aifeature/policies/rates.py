@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,6 +17,11 @@ class Rates:
     requests_per_minute: Decimal | None = None
     tokens_per_minute: int | None = None
     in_flight: int | None = None
+
+    def lowers(self, usual: Rates) -> bool:
+        """Return whether one of these rates is below the usual one, of which None is no limit."""
+        pairs = ((getattr(self, name), getattr(usual, name)) for name in Rates.__slots__)
+        return any(own is not None and (rate is None or own < rate) for own, rate in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,25 @@ def effective(
     ]
     usual = [Rates(*(_first(ranked, name) for name in Rates.__slots__))]
     return _least(usual + [each.rates for each in own if each.throttles])
+
+
+def lowering(own: Iterable[Override], usual: Mapping[str, Rates]) -> list[Override]:
+    """Return a user's overrides by operators that lower a rate of a feature.
+
+    Args:
+        own: The user's overrides. That for a feature precedes that for all features.
+        usual: The rates without overrides, by feature.
+    """
+    by_people = _this_feature_first([each for each in own if not each.throttles])
+
+    def lowers(override: Override) -> bool:
+        return any(
+            override.rates.lowers(rates)
+            for slug, rates in usual.items()
+            if override is next((o for o in by_people if o.feature in {"", slug}), None)
+        )
+
+    return [each for each in by_people if lowers(each)]
 
 
 def _least(rates: list[Rates]) -> Rates:
