@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from aifeature import fences, folder_checks, prompts, registry
 from aifeature.money import MICRO_PER_USD, cents_up
 from aifeature.policies import budget
-from aifeature.prompts import PromptError
+from aifeature.prompts import Prompt, PromptError
 from aifeature.services.controls import row_check
 from aifeature.spec import Feature, Route
 from workers.inference import InferenceRequest, Message, NotPriced, TextBlock, catalog, pricing
@@ -89,6 +89,21 @@ def check_global_cap(**_: Any) -> list[CheckMessage]:
     ]
 
 
+@register("aifeature")
+def check_feature_flags(**_: Any) -> list[CheckMessage]:
+    """Check that each feature exists that the environment narrows."""
+    return [
+        Doubt(
+            f"The environment has flags of the feature {slug}, which the code does not have.",
+            hint=f"Unset the variables AI_FEATURE_{slug.upper()}_..., or correct their name."
+            f" Features: {', '.join(registry.slugs())}.",
+            id="aifeature.W014",
+        )
+        for slug in settings.AIFEATURE["FEATURE_FLAGS"]
+        if slug not in registry.slugs()
+    ]
+
+
 def problems_of(feature: Feature) -> Iterator[CheckMessage]:
     """Yield the problems of one feature."""
     folder = f"aifeature/features/{feature.slug}"
@@ -96,14 +111,15 @@ def problems_of(feature: Feature) -> Iterator[CheckMessage]:
     yield from files
     if not any(problem.id == folder_checks.NO_KNOWLEDGE for problem in files):
         yield from _prompt_problems(feature)
-    for model in sorted(feature.models):
+    for model in sorted(prompts.models(feature)):
         try:
             catalog.get(model)
             pricing.price_list(model)
         except NotPriced as error:
             yield Error(
                 f"Feature {feature.slug} routes to {model}: {error}",
-                hint=f"Use a model of workers/inference/catalog.py in {folder}/feature.py.",
+                hint="Use a model of workers/inference/catalog.py in feature.py and in the front"
+                f" matter of each prompt, in {folder}/.",
                 id="aifeature.E003",
             )
 
@@ -153,8 +169,9 @@ def cache_of(feature: Feature) -> Iterator[CheckMessage]:
     """Yield a warning for each model that does not cache the prefix of a prompt with knowledge."""
     if not feature.knowledge:
         return
-    size = len(prompts.get(feature.slug, feature.prompt_version).system.encode())
-    for model in sorted(feature.models):
+    prompt = prompts.get(feature.slug, feature.prompt_version)
+    size = len(prompt.system.encode())
+    for model in sorted({m for route in prompts.routes(feature, prompt) for m in route.models}):
         if not pricing.is_cacheable(size, model):
             needed = catalog.get(model).cache_min_tokens
             yield Doubt(
@@ -219,13 +236,18 @@ def largest_bound_micro(feature: Feature) -> int:
     of `<` and `&`, which are written as entities, up to six times. They are rare; a call that
     exceeds the caps is refused.
     """
+    own = [each for each in prompts.readable(feature.slug) if each.models]
+    counted = {each.version: each for each in own}
+    counted[feature.prompt_version] = prompts.get(feature.slug, feature.prompt_version)
     return max(
-        _bound_micro(feature, route, model) for route in feature.routes for model in route.models
+        _bound_micro(feature, prompt, route, model)
+        for prompt in counted.values()
+        for route in prompts.routes(feature, prompt)
+        for model in route.models
     )
 
 
-def _bound_micro(feature: Feature, route: Route, model: str) -> int:
-    prompt = prompts.get(feature.slug, feature.prompt_version)
+def _bound_micro(feature: Feature, prompt: Prompt, route: Route, model: str) -> int:
     growth = fences.GROWTH if prompt.is_datamarked else 1
     longest = ceil(feature.limits.max_input_bytes * growth) + len(prompt.user.encode())
     size = longest if route.up_to_bytes is None else min(longest, route.up_to_bytes)

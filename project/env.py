@@ -3,21 +3,27 @@
 `examples` are the documented values: tests/contract/test_settings.py starts the product with each.
 
 A variable may also be read from a file: `SECRET_KEY_FILE=/run/secrets/key` sets SECRET_KEY.
+Two more belong to each feature: `AI_FEATURE_<SLUG>_ENABLED` and `AI_FEATURE_<SLUG>_STAFF_ONLY`
+(`feature_flags`).
+
 A wrong or missing value stops the process at boot, with the variable's name.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -296,6 +302,55 @@ def _weakness(key: str) -> str:
     if any(key == (key[:n] * len(key))[: len(key)] for n in range(1, half + 1)):
         return "repeats itself"
     return ""
+
+
+class FeatureFlags(NamedTuple):
+    """Flags of the environment for one feature. They never give it to more users."""
+
+    enabled: bool = True
+    """False: no user may use it. `AI_FEATURE_<SLUG>_ENABLED=false`."""
+    staff_only: bool = False
+    """True: only staff may use it. `AI_FEATURE_<SLUG>_STAFF_ONLY=true`."""
+
+
+FEATURE_FLAG: Final = "AI_FEATURE_"
+"""The beginning of the variables of single features."""
+
+_FLAG = re.compile(rf"{FEATURE_FLAG}([A-Z][A-Z0-9_]*)_(ENABLED|STAFF_ONLY)")
+_BOOL: Final[TypeAdapter[bool]] = TypeAdapter(bool)
+
+
+def feature_flags(environ: Mapping[str, str]) -> dict[str, FeatureFlags]:
+    """Return the flags of each feature that the environment names, by slug.
+
+    An empty variable counts as unset, as for the other settings.
+
+    >>> feature_flags({"AI_FEATURE_SUMMARIZE_STAFF_ONLY": "true"})
+    {'summarize': FeatureFlags(enabled=True, staff_only=True)}
+
+    Raises:
+        ConfigurationError: a value is not a boolean, or a variable with this beginning has another
+            end. One line for each.
+    """
+    found: dict[str, FeatureFlags] = {}
+    problems = []
+    for name, value in sorted(environ.items()):
+        if not name.upper().startswith(FEATURE_FLAG) or not value:
+            continue
+        match = _FLAG.fullmatch(name.upper())
+        if match is None:
+            problems.append(f"{name}: write {FEATURE_FLAG}<SLUG>_ENABLED or ..._STAFF_ONLY")
+            continue
+        slug, flag = match[1].lower(), match[2].lower()
+        try:
+            given = _BOOL.validate_python(value)
+        except ValidationError:
+            problems.append(f"{name}: set it to true or false (also 1, 0, yes, no, on, off)")
+            continue
+        found[slug] = found.get(slug, FeatureFlags())._replace(**{flag: given})
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    return found
 
 
 def _from_files() -> dict[str, Any]:

@@ -13,7 +13,7 @@ from aifeature.api.auth import user_of
 from aifeature.policies.rates import RateLimitStatus
 from aifeature.services import jobs
 from aifeature.services.jobs import admission
-from aifeature.services.jobs.refusals import NotFound, Refusal
+from aifeature.services.jobs.refusals import AccessBlocked, NotFound, Refusal
 
 SUBMISSIONS: Final = "requests"
 """Policy name of a feature's submissions, in both headers."""
@@ -46,5 +46,5 @@ def left_after(request: HttpRequest, slug: str, refusal: Refusal | None) -> Rate
     user = user_of(request)
     try:
         return admission.rate_limit_status(jobs.visible_feature(user=user, slug=slug), user.pk)
-    except NotFound:
-        return None  # an unknown feature has no limits
+    except (NotFound, AccessBlocked):
+        return None  # a feature that the user may not use has no limits

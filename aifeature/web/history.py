@@ -92,6 +92,12 @@ def page(user: User, wanted: Wanted) -> Page:
     )
 
 
+def slugs(user: User) -> set[str]:
+    """Return the features of the user's newest jobs, as many as a search reads."""
+    newest = Job.objects.filter(user_id=user.pk).order_by("-created_at", "-id")
+    return set(newest.values_list("feature", flat=True)[:SEARCHED])
+
+
 def _newer(rows: QuerySet[Job], place: Position) -> Page:
     rows = rows.filter(created_at__gte=place.moment).exclude(
         created_at=place.moment, id__lte=place.job

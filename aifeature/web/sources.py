@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 from markdown_it import MarkdownIt
 
 from aifeature.services import jobs
-from aifeature.services.jobs.refusals import NotFound
+from aifeature.services.jobs.refusals import AccessBlocked, NotFound
 from aifeature.web import citations
 from aifeature.web.sign_in import signed_in
 
@@ -28,11 +28,11 @@ def sources_page(request: HttpRequest, slug: str) -> HttpResponse:
     """Show all sections. A citation links to one of them.
 
     Raises:
-        Http404: The user has no such feature, or it cites nothing.
+        Http404: The user may not use such a feature, or it cites nothing.
     """
     try:
         feature = jobs.visible_feature(user=cast("User", request.user), slug=slug)
-    except NotFound:
+    except (NotFound, AccessBlocked):
         raise Http404 from None
     if feature.sources is None:
         raise Http404

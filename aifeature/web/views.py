@@ -13,10 +13,19 @@ from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from aifeature import registry
 from aifeature.services import controls, jobs
+from aifeature.services.access import beta
 from aifeature.services.failures.web_failures import failures
+from aifeature.services.feedback import signals
 from aifeature.services.jobs import admission
-from aifeature.services.jobs.refusals import IdempotencyConflict, InvalidInput, NotFound, Refusal
+from aifeature.services.jobs.refusals import (
+    AccessBlocked,
+    IdempotencyConflict,
+    InvalidInput,
+    NotFound,
+    Refusal,
+)
 from aifeature.services.promotion import standing
 from aifeature.spec import Example
 from aifeature.web import carried, history, rows, show
@@ -49,8 +58,9 @@ def start(request: HttpRequest) -> HttpResponse:
     context = {
         "features": features,
         "paused": [each.slug for each in features if controls.is_paused(each.slug, user.pk)],
+        "may_join": beta.can_join(user),
         "recent": [rows.row(job) for job in recent],
-        "throttles": controls.throttles.notices(user.pk),
+        "throttles": controls.throttles.notices(user.pk, seen=[each.slug for each in features]),
     }
     return render(request, "aifeature/start.html", context)
 
@@ -61,20 +71,32 @@ def start(request: HttpRequest) -> HttpResponse:
 def feature(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the feature's form. If it is sent and valid, submit a job and redirect to its page.
 
+    A user who is blocked with a message reads it in place of the form.
+
     Raises:
         Http404: The user has no access to such a feature.
     """
     user = cast("User", request.user)
     try:
         found = jobs.visible_feature(user=user, slug=slug)
-    except NotFound:
-        raise Http404 from None
+    except (NotFound, AccessBlocked) as refusal:
+        if request.method == "POST":
+            jobs.refused_counts.note(user, slug, refusal)
+        if isinstance(refusal, NotFound):
+            raise Http404 from None
+        context = {"feature": registry.get(slug), "notice": refusal.detail}
+        return render(request, "aifeature/blocked.html", context, status=refusal.status)
     make = form_class(found)
     if request.method != "POST":
         return _unsent(request, found, make)
     if carried.is_by(text := carried.packed(request), user):
         return _page(request, found, make(initial=carried.typed(text, make)), is_back=True)
-    form = make(request.POST, request.FILES)
+    return _sent(request, found, make(request.POST, request.FILES))
+
+
+def _sent(request: HttpRequest, found: Feature, form: SchemaForm) -> HttpResponse:
+    """Submit a job if the form is valid, and redirect to its page; else return the form."""
+    user = cast("User", request.user)
     if not form.is_valid():
         return _page(request, found, form, status=422)
     try:
@@ -87,6 +109,8 @@ def feature(request: HttpRequest, slug: str) -> HttpResponse:
         if refusal.retry_after_s is not None:
             response["Retry-After"] = str(refusal.retry_after_s)
         return response
+    if (earlier := _id(request.POST.get("from", ""))) is not None:
+        signals.note_sent_again(user=user, earlier=earlier, new=job)
     return HttpResponseRedirect(reverse("job", kwargs={"job_id": job.id}), status=SEE_OTHER)
 
 
@@ -134,6 +158,7 @@ def _page(
         "form": form,
         "prefix": PREFIX,
         "key": uuid.uuid4(),
+        "made_from": _id(request.POST.get("from") or request.GET.get("from", "")),
         "typist": carried.typist(user),
         "refusal": refusal.detail if refusal else "",
         "reference": failures.note(refusal.status, refusal.code) if refusal else "",
@@ -143,6 +168,13 @@ def _page(
         **notices,
     }
     return render(request, "aifeature/feature.html", context, status=status)
+
+
+def _id(text: str) -> uuid.UUID | None:
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
 
 
 def _earlier_input(user: User, found: Feature, query: Mapping[str, str]) -> dict[str, Any]:

@@ -11,14 +11,16 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, Q
 from django.db.models.functions import Now
 
-from aifeature.models import FeatureControl, KillMode, RateOverride, Stage
+from aifeature.models import AccessBlock, FeatureControl, KillMode, RateOverride, Stage
 from aifeature.models.functions import connected
 from aifeature.policies.rates import Override, Rates
-from aifeature.services.controls import live
+from aifeature.services.controls import live, open_canary
 from aifeature.services.controls.live import LivePrompt
+from aifeature.services.controls.open_canary import OpenCanary
 
 GLOBAL = "_everything"
 """The control row for all features together. No slug begins with an underscore."""
@@ -36,6 +38,10 @@ class Control:
 
     stage: Stage = Stage.OFF
     percent: int = 0
+    seed: str = ""
+    """Empty: the feature."""
+    holdout_percent: int = 0
+    beta_cap: int = 0
     invited: frozenset[int] = field(default_factory=frozenset)
     killed: bool = False
     kill_mode: KillMode = KillMode.HOLD
@@ -43,6 +49,7 @@ class Control:
     prompt_version: str = ""
     live: tuple[LivePrompt, ...] = ()
     """The prompts that may be live, the preferred one first."""
+    canary: OpenCanary | None = None
     daily_budget_usd: Decimal | None = None
     user_daily_budget_usd: Decimal | None = None
     user_daily_spend_usd: Decimal | None = None
@@ -56,13 +63,15 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class Controls:
-    """All control rows and rate overrides."""
+    """All control rows, rate overrides and blocks."""
 
     by_slug: Mapping[str, Control] = field(default_factory=dict)
     overrides: Mapping[int | None, tuple[Override, ...]] = field(default_factory=dict)
     """By user id. The key None holds those of groups."""
     groups: Mapping[int, frozenset[int]] = field(default_factory=dict)
     """Ids of the groups with their own rates, by user id."""
+    blocks: Mapping[int, tuple[AccessBlock, ...]] = field(default_factory=dict)
+    """Unexpired blocks by user id."""
 
     def of(self, slug: str) -> Control:
         """Return the controls of a feature, or of GLOBAL."""
@@ -74,7 +83,7 @@ class Controls:
 
 
 class ControlCache:
-    """All controls. A refresh takes two queries, at most once per POLL_S in each process.
+    """All controls. A refresh takes three queries, at most once per POLL_S in each process.
 
     Their age counts from before the queries: an answer may arrive long after the database read the
     rows, such as when its network was away.
@@ -122,12 +131,21 @@ class ControlCache:
 
 
 def _read() -> Controls:
-    rows = FeatureControl.objects.annotate(live=live.activations()).prefetch_related("beta_users")
+    users = get_user_model()._meta.model_name or ""  # noqa: SLF001 (Django documents it)
+    lists = FeatureControl.beta_users.through.objects.filter(featurecontrol=OuterRef("pk"))
+    rows = FeatureControl.objects.annotate(
+        live=live.activations(),
+        canary_steps=open_canary.steps(),
+        invited=ArraySubquery(lists.values(users)),
+    )
     unexpired = RateOverride.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now()))
     by_user: dict[int | None, tuple[Override, ...]] = {}
     for row in unexpired:
         by_user[row.user_id] = (*by_user.get(row.user_id, ()), _override(row))
-    return Controls({row.feature: _from_row(row) for row in rows}, by_user)
+    blocks: dict[int, tuple[AccessBlock, ...]] = {}
+    for block in AccessBlock.objects.filter(Q(expires_at=None) | Q(expires_at__gt=Now())):
+        blocks[block.user_id] = (*blocks.get(block.user_id, ()), block)
+    return Controls({row.feature: _from_row(row) for row in rows}, by_user, blocks=blocks)
 
 
 def _members(overrides: Iterable[Override]) -> dict[int, frozenset[int]]:
@@ -161,12 +179,16 @@ def _from_row(row: Any) -> Control:
     return Control(
         stage=row.known_stage,
         percent=row.percent,
-        invited=frozenset(user.pk for user in row.beta_users.all()),
+        seed="" if row.seed == row.feature else row.seed,
+        holdout_percent=row.holdout_percent,
+        beta_cap=row.beta_cap,
+        invited=frozenset(row.invited),
         killed=row.killed,
         kill_mode=row.known_kill_mode,
         release_percent=row.release_percent,
         prompt_version=row.prompt_version,
         live=live.preferred(row.live),
+        canary=open_canary.from_steps(row.canary_steps),
         daily_budget_usd=row.daily_budget_usd,
         user_daily_budget_usd=row.user_daily_budget_usd,
         user_daily_spend_usd=row.user_daily_spend_usd,

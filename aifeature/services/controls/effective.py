@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -19,7 +19,6 @@ from aifeature.models import ControlChange, FeatureControl, KillMode, Regression
 from aifeature.models.transitions import Caps
 from aifeature.money import to_micro
 from aifeature.policies import budget
-from aifeature.policies.access import Visitor, may_use
 from aifeature.policies.budget import GlobalDaily
 from aifeature.policies.rates import Rates
 from aifeature.policies.release import is_released
@@ -27,9 +26,6 @@ from aifeature.services.controls import live, opening, waiting_jobs
 from aifeature.services.controls.cache import GLOBAL, Control, cache
 from aifeature.services.controls.live import LivePrompt
 from aifeature.spec import Feature, Limits
-
-if TYPE_CHECKING:
-    from django.contrib.auth.models import User
 
 __all__ = [
     "GLOBAL",
@@ -43,7 +39,6 @@ __all__ = [
     "global_caps",
     "global_daily",
     "is_paused",
-    "is_visible",
     "keeps_jobs",
     "live_prompts",
     "live_version",
@@ -52,14 +47,6 @@ __all__ = [
     "retention_days",
     "stage",
 ]
-
-
-def is_visible(feature: Feature, user: User) -> bool:
-    if feature.internal:
-        return False
-    control = cache.get(feature.slug)
-    visitor = Visitor(user.pk, user.is_staff, user.pk in control.invited)
-    return may_use(feature.slug, stage=stage(feature), percent=control.percent, visitor=visitor)
 
 
 def stage(feature: Feature) -> Stage:
@@ -227,7 +214,7 @@ def change(
 
     Args:
         slug: A feature's slug, or GLOBAL.
-        values: New values by field name of FeatureControl (not `beta_users`).
+        values: New values by field name of FeatureControl (not `beta_users`, not `beta_groups`).
         reason: Never empty.
         user_id: The operator who makes the change.
         check_name: The check or command that makes it, if no operator does.

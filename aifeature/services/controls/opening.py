@@ -16,19 +16,20 @@ STAFF_ONLY: Final = frozenset({Stage.OFF, Stage.STAFF})
 
 _RANK: Final = {stage.value: rank for rank, stage in enumerate(Stage)}
 
-FIELDS: Final = frozenset({"stage", "percent", "prompt_version"})
+FIELDS: Final = frozenset({"stage", "percent", "prompt_version", "beta_cap", "holdout_percent"})
 """The fields of a control whose change is checked."""
 
 HOW: Final = "Activate a version with evidence first: Prompts and evidence, on the feature's page."
 
 
 def check(row: FeatureControl, before: Mapping[str, Any], *, invites: bool = False) -> None:
-    """Refuse a change that the database would refuse (`prompt_guard`), in words for its field.
+    """Refuse a change that the database would refuse (`prompt_guard`, `reach_guard`), in words.
 
     Args:
         row: The control with its new values, locked.
         before: The old values of the fields that change, by name.
-        invites: Whether users are invited, which are rows that the database does not check.
+        invites: Whether users or groups are invited, which are rows that the database does not
+            check.
 
     Raises:
         ValidationError: users would get an unproven prompt, or more users one with old evidence.
@@ -45,14 +46,24 @@ def check(row: FeatureControl, before: Mapping[str, Any], *, invites: bool = Fal
         if problem := rows("aif_opening_problem", *arguments)[0][0]:
             break
     if problem:
-        opens = "stage" if opens_more(row, before) else "beta_users"
-        field = opens if more else "prompt_version"
+        field = _opener(row, before) if more else "prompt_version"
         raise ValidationError({field: f"{problem} {HOW}"})
 
 
 def opens_more(row: FeatureControl, before: Mapping[str, Any]) -> bool:
-    """Return whether more users than before may use the feature."""
+    """Return whether more users than before may use the feature, or may join its beta."""
+    return _opener(row, before) != "beta_users"
+
+
+def _opener(row: FeatureControl, before: Mapping[str, Any]) -> str:
+    """Return the field that opens the feature to more users; "beta_users" if no value does."""
     stage = before.get("stage", row.stage)
     if _RANK.get(row.stage, len(_RANK)) > _RANK.get(stage, len(_RANK)):
-        return True
-    return row.stage == Stage.PERCENT and row.percent > before.get("percent", row.percent)
+        return "stage"
+    if row.stage == Stage.PERCENT and row.percent > before.get("percent", row.percent):
+        return "stage"
+    if row.stage != Stage.EVERYONE and row.beta_cap > before.get("beta_cap", row.beta_cap):
+        return "beta_cap"
+    if row.holdout_percent < before.get("holdout_percent", row.holdout_percent):
+        return "holdout_percent"
+    return "beta_users"

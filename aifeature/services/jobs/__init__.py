@@ -1,12 +1,12 @@
 """A user's jobs: submit, read, list, cancel and requeue them.
 
 Public: the functions below, `admission` (may a user submit now), `guarding` (the
-guards of an input) and `refusals` (the errors).
+guards of an input), `refusals` (the errors) and `refused_counts` (their counts).
 
-Size limit: 900 lines.
+Size limit: 950 lines.
 """
 
-from aifeature.services.jobs import admission, guarding, refusals
+from aifeature.services.jobs import admission, guarding, refusals, refused_counts
 from aifeature.services.jobs.lifecycle import (
     CannotRequeueError,
     Page,
@@ -31,6 +31,7 @@ __all__ = [
     "guarding",
     "page",
     "refusals",
+    "refused_counts",
     "requeue",
     "submit",
     "validated",

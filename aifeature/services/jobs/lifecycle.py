@@ -20,11 +20,12 @@ from aifeature.models import Job, Origin, Status, submission, transitions
 from aifeature.models.lookup import Lookup, Parameter
 from aifeature.models.submission import Outcome
 from aifeature.policies.rates import RateLimitStatus
-from aifeature.services import controls, dispatch, texts
+from aifeature.services import access, controls, dispatch, texts
 from aifeature.services.controls import rates
 from aifeature.services.guards.inputs import Checked
-from aifeature.services.jobs import admission, guarding, keys, validation
+from aifeature.services.jobs import admission, guarding, keys, refused_counts, validation
 from aifeature.services.jobs.refusals import (
+    AccessBlocked,
     FeaturePaused,
     GuardAway,
     IdempotencyConflict,
@@ -69,6 +70,7 @@ class CannotRequeueError(Exception):
     """The job cannot be requeued. The text is shown to the operator."""
 
 
+@refused_counts.counted
 def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submission:
     """Accept a job. Its row is committed when this returns.
 
@@ -76,6 +78,7 @@ def submit(*, user: User, slug: str, data: Any, key: str | None = None) -> Submi
 
     Raises:
         NotFound: the user has no such feature.
+        AccessBlocked: the user is blocked from it, with a message.
         IdempotencyConflict: the key was used with another input.
         FeaturePaused: a kill switch is on.
         InputTooLarge, InvalidInput, InputRefused: the input is too large, invalid or refused.
@@ -202,24 +205,33 @@ def requeue(*, job_id: UUID) -> Job:
 
 
 def visible_feature(*, user: User, slug: str) -> Feature:
-    """Return a feature. Raises NotFound if it does not exist or the user may not see it."""
+    """Return a feature.
+
+    Raises:
+        NotFound: it does not exist, or the user may not see it.
+        AccessBlocked: an operator blocks the user from it, with a message for the user.
+    """
     try:
         feature = registry.get(slug)
     except registry.UnknownFeatureError:
         feature = None
-    if feature is None or not controls.is_visible(feature, user):
-        raise NotFound("There is no such feature.")
-    return feature
+    if feature is not None and access.is_visible(feature, user):
+        return feature
+    if feature is not None and (block := access.block_of(feature, user)):
+        raise AccessBlocked(access.blocks.notice(block))
+    raise NotFound("There is no such feature.")
 
 
 def visible_features(*, user: User) -> list[Feature]:
     """Return all features that this user may see."""
-    return [f for f in registry.all_features().values() if controls.is_visible(f, user)]
+    return access.visible(registry.all_features().values(), user)
 
 
 def _requeuable(job: Job) -> Feature:
     if job.status != Status.FAILED:
         raise CannotRequeueError(f"Only a job that failed is requeued; this one is {job.status}.")
+    if job.origin == Origin.SHADOW:
+        raise CannotRequeueError("It belongs to a shadow, which copies other requests instead.")
     if job.origin != Origin.USER:  # the new job would be a user's, and count in figures
         raise CannotRequeueError("It belongs to an evaluation: resume its run instead.")
     if job.input is None:
@@ -229,19 +241,27 @@ def _requeuable(job: Job) -> Feature:
         raise CannotRequeueError(f"The feature {job.feature} is no longer in the code.")
     if controls.is_paused(job.feature, job.user_id):
         raise CannotRequeueError(STOPPED)
-    if not controls.is_visible(feature, job.user):
-        raise CannotRequeueError("Its user may not use this feature at its present stage.")
+    if not access.is_visible(feature, job.user):
+        raise CannotRequeueError(
+            "Its user may not use this feature at its present stage, or is blocked."
+        )
     return feature
 
 
 def _store(job: Job, feature: Feature, checked: Checked) -> Outcome:
     """Store a new job and publish it after commit if there is room in the window.
 
-    A requeued job has no guard events of its own: its user sent the input once.
+    A requeued job has no guard events of its own: its user sent the input once. It is in no canary,
+    where an operator's choice of jobs would count.
     """
-    job.input, job.options = checked.value, guarding.options(checked)
-    if job.requeued_from is not None:  # what tightened it may have been replaced
-        job.options = job.options or job.requeued_from.options
+    job.input, options = checked.value, guarding.options(checked) or {}
+    if job.requeued_from is None:
+        canary = controls.canaries.assigned(feature, job.user)
+        options |= {"canary": canary} if canary else {}
+    elif not options:  # what tightened it may have been replaced
+        options = {**(job.requeued_from.options or {})}
+        options.pop("canary", None)
+    job.options = options or None
     outcome = submission.store(
         job,
         events=() if job.requeued_from_id else list(guarding.events(feature, checked)),

@@ -36,6 +36,12 @@ class NotFound(Refusal):
     status, code, title = 404, "not_found", "Not found"
 
 
+class AccessBlocked(Refusal):
+    """An operator blocks the user from a feature, and wrote a sentence for them."""
+
+    status, code, title = 403, "access_blocked", "Access blocked"
+
+
 class IdempotencyConflict(Refusal):
     status, code, title = 409, "idempotency_conflict", "Key used for another request"
 

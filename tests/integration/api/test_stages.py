@@ -11,6 +11,7 @@ from django.test import Client
 
 from aifeature import registry
 from aifeature.models import FeatureControl, Job, Stage
+from aifeature.services import access
 from aifeature.services.controls import effective
 from tests import proof
 from tests.integration.api.api_jobs import bearer, problem, submit
@@ -72,7 +73,7 @@ def row(stage: Stage, percent: int) -> FeatureControl:
 
 def visible_to(people: People) -> set[str]:
     feature = registry.get("summarize")
-    return {name for name, user in people.items() if effective.is_visible(feature, user)}
+    return {name for name, user in people.items() if access.is_visible(feature, user)}
 
 
 def listed_for(people: People) -> set[str]:

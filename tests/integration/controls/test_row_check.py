@@ -13,6 +13,7 @@ from django.test import Client
 
 from aifeature import prompts, registry
 from aifeature.models import Alert, Attempt, CheckRun, ControlChange, FeatureControl, Job, Status
+from aifeature.services import access
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import effective, row_check, switch
 from aifeature.services.execution import job_run
@@ -123,7 +124,7 @@ def test_the_check_before_a_reload_includes_the_database() -> None:
 
 def test_an_unknown_stage_closes_its_feature_and_breaks_no_page(page: Client, ada: User) -> None:
     left_behind(stage="canary", kill_mode="drain", killed=True)
-    assert not effective.is_visible(SUMMARIZE, ada)
+    assert not access.is_visible(SUMMARIZE, ada)
     with pytest.raises(NotFound):
         lifecycle.submit(user=ada, slug="summarize", data={"document": "x"})
     for address in ("/admin/", LIST, DETAIL, f"{LIST}summarize/stop/", f"{LIST}summarize/release/"):
