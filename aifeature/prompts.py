@@ -1,7 +1,7 @@
 """Versioned prompts, loaded from the feature's folder.
 
-A prompt file is `features/<folder>/v<N>.md`: TOML between two `+++` lines (its parameters and the
-author's note), then a `# System` part and a `# User` part.
+A prompt file is `features/<folder>/v<N>.md`: TOML between two `+++` lines (its parameters, the
+author's note, and perhaps models of its own), then a `# System` part and a `# User` part.
 
 The system part is the same for every call, so that the provider can cache it. Its `{{name}}` are
 the feature's knowledge: files of its folder. In the user part `{{name}}` is an input field,
@@ -20,7 +20,8 @@ import re
 import secrets
 import string
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib import resources
@@ -30,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from aifeature import fences, registry
 from aifeature.fences import FenceError, Rendered
-from aifeature.spec import Feature
+from aifeature.spec import Feature, Route
 
 _FILE = re.compile(
     r"\A\+\+\+\n(?P<parameters>.*?)^\+\+\+\n\s*# System\n(?P<system>.*?)^# User\n(?P<user>.*)\Z",
@@ -70,6 +71,10 @@ class FrontMatter(Parameters):
     note: str = Field(min_length=1)
     """The change of this version and its reason. Not sent, and not part of the hash."""
 
+    models: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Model ids of `workers.inference.catalog`, cheapest first, which replace the routes of the
+    feature for this version. None: the routes of the feature."""
+
 
 class _Template(string.Template):
     flags = re.NOFLAG
@@ -102,6 +107,9 @@ class Prompt:
 
     untrusted: frozenset[str] = frozenset()
     """The fields that are datamarked, if the user part explains the `{{datamark}}`."""
+
+    models: tuple[str, ...] = ()
+    """The models of this version alone; empty: those of the feature's routes."""
 
     @property
     def _names(self) -> set[str]:
@@ -184,7 +192,7 @@ def _parse(feature: Feature, version: str, source: str) -> Prompt:
         front = FrontMatter(**tomllib.loads(match["parameters"]))
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise PromptError(f"{where}: parameters: {error}") from None
-    parameters = Parameters(**front.model_dump(exclude={"note"}))
+    parameters = Parameters(**front.model_dump(exclude={"note", "models"}))
     stable, template = _Template(match["system"].strip()), _Template(match["user"].strip())
     if not (stable.is_valid() and template.is_valid()):
         raise PromptError(f"{where}: a '{{{{' is not followed by a variable name and '}}}}'")
@@ -201,8 +209,11 @@ def _parse(feature: Feature, version: str, source: str) -> Prompt:
         if name in fields:
             raise PromptError(f"{where}: the input may have no field {name!r}: it names {what}")
     system = stable.substitute({name: _knowledge(feature, name) for name in feature.knowledge})
-    own = {"user": template.template, "parameters": parameters.model_dump()}
-    routes = [route.model_dump(mode="json", exclude_defaults=True) for route in feature.routes]
+    own: dict[str, Any] = {"user": template.template, "parameters": parameters.model_dump()}
+    if front.models:  # not a part of the hashes of other versions
+        own["models"] = list(front.models)
+    own_routes = _routes(feature, front.models or ())
+    routes = [route.model_dump(mode="json", exclude_defaults=True) for route in own_routes]
     everything = {**own, "system": system, "schema": feature.output_schema, "routes": routes}
     if DATAMARK in used:
         everything["untrusted"] = sorted(feature.untrusted)
@@ -215,7 +226,29 @@ def _parse(feature: Feature, version: str, source: str) -> Prompt:
         hash=_hash(everything),
         own_hash=_hash({**own, "system": stable.template}),
         untrusted=feature.untrusted,
+        models=front.models or (),
     )
+
+
+def routes(feature: Feature, prompt: Prompt) -> tuple[Route, ...]:
+    """Return the routes of the jobs with a prompt: its own models, or the feature's routes."""
+    return _routes(feature, prompt.models)
+
+
+def _routes(feature: Feature, models: tuple[str, ...]) -> tuple[Route, ...]:
+    return (Route(name="version", models=models),) if models else feature.routes
+
+
+def models(feature: Feature) -> frozenset[str]:
+    """Return every model that a job of the feature may call, with any readable version."""
+    return feature.models.union(*(prompt.models for prompt in readable(feature.slug)))
+
+
+def readable(slug: str) -> Iterator[Prompt]:
+    """Yield the versions that this release can read, oldest first. Raises UnknownFeatureError."""
+    for version in versions(slug):
+        with suppress(PromptError):
+            yield get(slug, version)
 
 
 def _knowledge(feature: Feature, name: str) -> str:

@@ -188,7 +188,7 @@ def _body(feature: Feature, prompt: Prompt, text: str) -> dict[str, Any]:
     """Return the body that the client sends."""
     request = InferenceRequest(
         attempt_id=UUID(int=0),
-        model=feature.routes[0].models[0],
+        model=prompts.routes(feature, prompt)[0].models[0],
         system=(TextBlock(prompt.system),),
         messages=(Message("user", (TextBlock(text),)),),
         max_tokens=prompt.parameters.max_tokens,

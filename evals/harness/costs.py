@@ -59,7 +59,7 @@ def _mean_micro(run: Run, feature: Feature) -> float:
         sum(len(str(v).encode()) for v in case["input"].values()) for case in run.cases["cases"]
     ]
     return _price(
-        feature.routes[0].models[0],
+        prompts.routes(feature, prompt)[0].models[0],
         (len(prompt.system.encode()) + len(prompt.user.encode())) + sum(sizes) / len(sizes),
         prompt.parameters.max_tokens,
     )
@@ -73,7 +73,7 @@ def _judging_micro(run: Run) -> float:
     prompt = prompts.get("judge", judge.prompt_version)
     sizes = [len(str(case).encode()) for case in run.cases["cases"]]
     size = len(prompt.system.encode()) + sum(sizes) / len(sizes) + len(str(run.cases["about"]))
-    return _price(judge.routes[0].models[0], size, prompt.parameters.max_tokens)
+    return _price(prompts.routes(judge, prompt)[0].models[0], size, prompt.parameters.max_tokens)
 
 
 def _latest(run: Run, job: Literal["job", "judge_job"]) -> Iterable[UUID]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from aifeature import registry
+from aifeature import prompts, registry
 from aifeature.services import controls
 from aifeature.services.alerting import alerts
 from aifeature.services.promotion import RefusedError, activations
@@ -130,7 +130,7 @@ def compare_models(row: WeeklyRun, run: Run, base: Baseline, found: Verdict) -> 
 
 
 def _counts(run: Run, model: str) -> bool:
-    if model not in registry.get(run.feature).models:
+    if model not in prompts.models(registry.get(run.feature)):
         return True
     answers = run.samples.filter(arm=plan.CANDIDATE, state=Sample.State.SCORED).exclude(model="")
     return answers.filter(model=model).count() > conclude.MOST_OTHER_MODELS * answers.count()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from uuid import UUID
@@ -68,6 +69,24 @@ def test_a_broken_feature_is_reported_with_its_fix(
     assert problem.id == check
     assert words in problem.msg
     assert "summarize" in (problem.hint or "")
+
+
+def test_models_of_a_version_are_checked_and_bounded_like_routes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    summarize = broken(routes=(Route(models=("claude-haiku-5-5",)),))
+    before = system_checks.largest_bound_micro(summarize)
+    newest = prompts.get("summarize", "v4")
+    for model in ("claude-opus-5-5", "gpt-0"):
+        own = replace(newest, version="v5", models=(model,))
+        monkeypatch.setattr(prompts, "readable", lambda _, own=own: [own])
+        assert model in prompts.models(summarize)
+        problems = list(system_checks.problems_of(summarize))
+        if model == "gpt-0":
+            assert [each.id for each in problems] == ["aifeature.E003"]
+        else:
+            assert problems == []
+            assert system_checks.largest_bound_micro(summarize) > before
 
 
 def test_a_released_prompt_that_changed_is_reported_with_its_fix(

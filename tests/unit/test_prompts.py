@@ -116,6 +116,18 @@ def test_the_note_is_not_part_of_the_request() -> None:
     assert parse(SOURCE.replace("The first.", "Shorter.")).hash == parse().hash
 
 
+def test_models_of_a_version_replace_the_routes_and_change_its_hashes() -> None:
+    plain, own = parse(), parse(SOURCE.replace("max_tokens", 'models = ["n", "o"]\nmax_tokens'))
+    assert [route.models for route in prompts.routes(feature(), own)] == [("n", "o")]
+    assert prompts.routes(feature(), plain) == feature().routes
+    assert own.hash != plain.hash
+    assert own.own_hash != plain.own_hash
+    # The hash of a version without models is that of releases that had none.
+    assert plain.own_hash.startswith("89da7bd86f72")
+    with pytest.raises(PromptError, match="models"):
+        parse(SOURCE.replace("max_tokens", "models = []\nmax_tokens"))
+
+
 def test_each_rendering_has_a_marker_of_its_own() -> None:
     prompt = parse(
         SOURCE.replace("<text>", '<text id="{{fence}}">').replace("</text>", "</text {{fence}}>")

@@ -16,12 +16,13 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from aifeature import registry
+from aifeature import prompts, registry
 from aifeature.models import Job, Status
 from aifeature.models.functions import connected
 from aifeature.reasons import WaitReason
-from aifeature.services import provider
+from aifeature.services import controls, provider
 from aifeature.services.provider import account
+from aifeature.spec import Feature
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,21 @@ def _is_available(slug: str) -> bool:
     does not count, since this process makes no calls.
     """
     feature = registry.find(slug)
-    return feature is not None and all(map(_admits_all_calls, feature.models))
+    return feature is not None and all(map(_admits_all_calls, _in_use(feature)))
+
+
+def _in_use(feature: Feature) -> set[str]:
+    """Return the models that jobs of users may call: of the live, active and candidate versions."""
+    canary = controls.cache.cache.get(feature.slug).canary
+    versions = {controls.live_version(feature), controls.prompt_version(feature)}
+    versions.add(canary.candidate.version if canary else None)
+    used = [each for each in prompts.readable(feature.slug) if each.version in versions]
+    return {
+        model
+        for prompt in used
+        for route in prompts.routes(feature, prompt)
+        for model in route.models
+    }
 
 
 def _admits_all_calls(model: str) -> bool:

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from django.conf import settings
 
-from aifeature import registry
+from aifeature import prompts, registry
 from aifeature.models import calls
 from aifeature.models.functions import brief
 from aifeature.models.transitions import AttemptRefusedError, NewAttempt, Settlement
@@ -259,7 +259,7 @@ def probe(model: str) -> None:
     if not settings.AIFEATURE["API_KEY"]:
         return
     for feature in sorted(registry.all_features().values(), key=lambda each: each.internal):
-        if not any(model in route.models for route in feature.routes):
+        if model not in prompts.models(feature):
             continue
         payer = FeaturePayer(feature, Cancel(), worker_context.current().keeper)
         try:

@@ -234,7 +234,7 @@ def _turn(feature: Feature, prompt: Prompt, claimed: Claimed) -> _Turn | Failed:
         tightened=bool(claimed.options.get("tightened")),
         detect=language.probable,
     )
-    return _Turn(guard, rendered, routes.choose(feature, claimed, value, rendered.text))
+    return _Turn(guard, rendered, routes.choose(feature, prompt, claimed, value, rendered.text))
 
 
 def _record(guard: AnswerGuards, claimed: Claimed) -> None:

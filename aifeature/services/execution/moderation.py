@@ -84,7 +84,7 @@ def verdict(
     except FenceError:  # the text holds each possible datamark
         return Finding(Guard.MODERATION, NO_VERDICT)
     why = "the answer is moderated"
-    models = moderator.routes[-1].models
+    models = prompts.routes(moderator, prompt)[-1].models
     for model in models:
         request = InferenceRequest(
             attempt_id=uuid4(),

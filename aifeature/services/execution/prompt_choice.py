@@ -21,7 +21,8 @@ WAIT_S: Final = 15.0
 def of(feature: Feature, claimed: Claimed) -> Prompt | Requeue | Failed:
     """Return the prompt of a job, or what happens to it without one.
 
-    Users get what is live. Staff and evaluations get the active version, which may be unproven.
+    Users get what is live, or the candidate of the canary that their job names, while it is open.
+    Staff and evaluations get the active version, which may be unproven.
     """
     chosen = "" if claimed.is_of_user else claimed.options.get("prompt_version")
     version = chosen or _version(feature, claimed)
@@ -36,6 +37,10 @@ def of(feature: Feature, claimed: Claimed) -> Prompt | Requeue | Failed:
 
 
 def _version(feature: Feature, claimed: Claimed) -> str | None:
+    if claimed.is_of_user:
+        candidate = controls.canaries.candidate_of(feature, claimed.options.get("canary"))
+        if candidate is not None:
+            return candidate
     active, live = controls.prompt_version(feature), controls.live_version(feature)
     if active == live or not claimed.is_of_user or _is_staff(claimed.user_id):
         return active

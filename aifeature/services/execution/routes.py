@@ -5,18 +5,22 @@ from __future__ import annotations
 from django.db import connection
 from pydantic import BaseModel
 
+from aifeature import prompts
 from aifeature.models.transitions import Claimed
 from aifeature.policies import routing
 from aifeature.policies.routing import Choice, Facts
+from aifeature.prompts import Prompt
 from aifeature.services import controls
 from aifeature.services.payloads import language
 from aifeature.spec import Feature
 
 
-def choose(feature: Feature, claimed: Claimed, value: BaseModel, message: str) -> Choice:
-    """Return the route of a job with this input, whose user turn is `message`."""
+def choose(
+    feature: Feature, prompt: Prompt, claimed: Claimed, value: BaseModel, message: str
+) -> Choice:
+    """Return the route of a job with this input and prompt, whose user turn is `message`."""
     return routing.choose(
-        feature.routes,
+        prompts.routes(feature, prompt),
         Facts(
             prompt_bytes=len(message.encode()),
             stage=controls.stage(feature),

@@ -94,7 +94,7 @@ def judge() -> dict[str, Any]:
     return {
         "version": prompt.version,
         "hash": prompt.hash,
-        "models": [model for route in feature.routes for model in route.models],
+        "models": [model for route in prompts.routes(feature, prompt) for model in route.models],
     }
 
 

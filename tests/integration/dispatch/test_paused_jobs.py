@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db.models.functions import Now
 
-from aifeature import registry
+from aifeature import prompts, registry
 from aifeature.models import Forced, ProviderAccount
 from aifeature.reasons import WaitReason
 from aifeature.services.controls import breakers
@@ -19,7 +20,13 @@ from aifeature.services.dispatch.paused_jobs import PausedJobs
 from aifeature.services.provider import account, factory
 from tests.integration.clock import Clock, clock
 from tests.integration.conftest import empty_gates
-from tests.integration.execution.test_gated import HAIKU, open_breaker, set_probe_time, waits
+from tests.integration.execution.test_gated import (
+    HAIKU,
+    SONNET,
+    open_breaker,
+    set_probe_time,
+    waits,
+)
 from tests.integration.job_rows import MakeJob
 from workers.inference.shared_state import RedisUnavailable, SharedState
 
@@ -173,3 +180,15 @@ def test_a_wait_for_the_account_is_at_most_half_a_minute(clock: Clock) -> None:
     most_at_once = max(Counter(round(wait, 1) for wait in waits).values())
     assert most_at_once < 20, "the calls come back at different times"
     assert cache.back_in_s(30.0) == 30, "no sooner than the next probe"
+
+
+def test_a_model_that_no_job_of_users_may_call_delays_none(
+    paused: PausedJobs, make_waiting: MakeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as the model of a version that is tried by a shadow alone."""
+    make_waiting()
+    own = {"v4": (HAIKU,), "v2": (SONNET,)}
+    versions = [replace(prompts.get("summarize", name), models=own[name]) for name in own]
+    monkeypatch.setattr(prompts, "readable", lambda _: versions)
+    open_breaker(SONNET)
+    assert paused.resume() == 1

@@ -1,0 +1,1 @@
+"""Ramps, health and the blast radius on real stores."""
