@@ -5,6 +5,7 @@ from __future__ import annotations
 from aifeature.api.app import Api
 from aifeature.api.auth import AUTH
 from aifeature.api.events import router as events_router
+from aifeature.api.feedback import router as feedback_router
 from aifeature.api.representation import NAMESPACE
 from aifeature.api.routes import router
 
@@ -22,3 +23,4 @@ api = Api(
 )
 api.add_router("", router)
 api.add_router("", events_router)
+api.add_router("", feedback_router)

@@ -7,9 +7,20 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from ninja.openapi.schema import OpenAPISchema
+from pydantic import BaseModel
 
 from aifeature.api.problems import MEDIA_TYPE
-from aifeature.api.schemas import Problem, SubmissionBody
+from aifeature.api.schemas import (
+    FeedbackBody,
+    OutcomeBody,
+    Problem,
+    SignalBody,
+    SubmissionBody,
+    UserOutcomeBody,
+)
+
+BODIES: Final = (SubmissionBody, FeedbackBody, SignalBody, OutcomeBody, UserOutcomeBody)
+"""Schemas of bodies, which the operations read themselves."""
 
 _REF: Final = "#/components/schemas/{model}"
 _INTEGER: Final = {"type": "integer", "minimum": 0}
@@ -71,6 +82,7 @@ OF_A_JOB: Final[Mapping[str, Any]] = {
     "get": _link("get_job", "Get the job, immediately or when it is done.", job_id=_ID),
     "events": _link("job_events", "Stream its live events.", job_id=_ID),
     "cancel": _link("cancel_job", "Cancel it.", job_id=_ID),
+    "feedback": _link("rate_job", "Rate it.", job_id=_ID),
 }
 """Links of a response with a job: the operations that take its id."""
 
@@ -84,7 +96,7 @@ def documented(
     *more: Mapping[int, str],
     headers: Mapping[int, Mapping[str, Any]] | None = None,
     links: Mapping[int, Mapping[str, Any]] | None = None,
-    body: bool = False,
+    body: type[BaseModel] | None = None,
     event_stream: bool = False,
 ) -> dict[str, Any]:
     """Return an operation's `openapi_extra`.
@@ -93,7 +105,7 @@ def documented(
         more: Meaning of its problems by status, in addition to EVERYWHERE.
         headers: Response headers by status, in addition to those of each such status.
         links: Response links by status.
-        body: Whether the request body is a submission.
+        body: The schema of the request body, one of BODIES.
         event_stream: Whether the response is a stream of server-sent events.
     """
     problems: dict[int, str] = dict(EVERYWHERE)
@@ -109,8 +121,8 @@ def documented(
         responses[200] = {"description": "The events.", "content": content}
         responses[204] = {"description": "You have the last event. Do not reconnect."}
     extra: dict[str, Any] = {"responses": responses}
-    if body:
-        schema = {"$ref": _REF.format(model=SubmissionBody.__name__)}
+    if body is not None:
+        schema = {"$ref": _REF.format(model=body.__name__)}
         extra["requestBody"] = {
             "required": True,
             "content": {"application/json": {"schema": schema}},
@@ -130,7 +142,7 @@ def _problem(status: int, meaning: str) -> dict[str, Any]:
 
 def complete(schema: OpenAPISchema) -> None:
     """Add the schemas that only `documented` refers to."""
-    for model in (Problem, SubmissionBody):
+    for model in (Problem, *BODIES):
         described = model.model_json_schema(ref_template=_REF)
         schema["components"]["schemas"].update(described.pop("$defs", {}))
         schema["components"]["schemas"][model.__name__] = described

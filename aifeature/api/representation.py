@@ -9,6 +9,7 @@ from django.urls import reverse
 from aifeature import money
 from aifeature.api.schemas import FeatureLinks, FeatureOut, JobError, JobOut, Usage
 from aifeature.models import TERMINAL, Job, Status
+from aifeature.services.feedback import votes
 from aifeature.services.privacy import retention
 from aifeature.spec import Feature
 
@@ -81,4 +82,6 @@ def _links(job: Job, status: Status) -> dict[str, str]:
         links["events"] = reverse(f"{NAMESPACE}:job_events", kwargs={"job_id": job.id})
     if status not in TERMINAL and job.cancel_requested_at is None:
         links["cancel"] = reverse(f"{NAMESPACE}:cancel_job", kwargs={"job_id": job.id})
+    if votes.may_rate(job):
+        links["feedback"] = reverse(f"{NAMESPACE}:rate_job", kwargs={"job_id": job.id})
     return links

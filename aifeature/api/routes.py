@@ -24,7 +24,7 @@ from aifeature.api.openapi import (
     documented,
 )
 from aifeature.api.representation import NAMESPACE, feature_out, job_out, job_path
-from aifeature.api.schemas import FeatureList, JobOut, JobPage
+from aifeature.api.schemas import FeatureList, JobOut, JobPage, SubmissionBody
 from aifeature.api.submission import read_input
 from aifeature.models import Status
 from aifeature.services import jobs
@@ -70,6 +70,8 @@ def list_features(request: HttpRequest) -> FeatureList:
         {
             400: "`invalid_json`: the body is not JSON, or is nested too deeply; `bad_request`: the"
             " request is malformed.",
+            403: f"{CSRF[403]} `access_blocked`: an operator has blocked you from this feature;"
+            " `detail` says until when.",
             404: "`not_found`: there is no such feature, or you may not use it.",
             409: "`idempotency_conflict`: the key was used for another request.",
             413: "`input_too_large`: the input exceeds the feature's `max_input_bytes`.",
@@ -88,7 +90,7 @@ def list_features(request: HttpRequest) -> FeatureList:
             **dict.fromkeys((409, 413, 415, 422, 429, 503), RATE),
         },
         links={202: OF_A_JOB},
-        body=True,
+        body=SubmissionBody,
     ),
 )
 def submit_job(
@@ -209,7 +211,7 @@ def cancel_job(request: HttpRequest, job_id: str) -> JobOut:
     The worker of a running job must stop first, so the response may still have the status
     `running`. A job that has ended does not change.
     """
-    job = _visible(request, job_id)
+    job = visible(request, job_id)
     return job_out(jobs.cancel(user=user_of(request), job_id=job.id))
 
 
@@ -221,8 +223,8 @@ def _job_id(text: str) -> UUID:
         raise NotFound(NO_SUCH_JOB) from None
 
 
-def _visible(request: HttpRequest, job_id: str) -> Job:
-    """Return the user's job, if the request's token is for its feature."""
+def visible(request: HttpRequest, job_id: str) -> Job:
+    """Return the user's job. Raises NotFound if there is none for the request's token."""
     job = jobs.get(user=user_of(request), job_id=_job_id(job_id))
     if not scope.covers(request, job.feature):
         raise NotFound(NO_SUCH_JOB)
@@ -232,7 +234,7 @@ def _visible(request: HttpRequest, job_id: str) -> Job:
 @sync_to_async
 def read_job(request: HttpRequest, job_id: str) -> Job:
     """Return the user's job, read in a thread. Raises NotFound if there is none for the token."""
-    return _visible(request, job_id)
+    return visible(request, job_id)
 
 
 @sync_to_async
@@ -245,4 +247,4 @@ def read_again(request: HttpRequest, job_id: str) -> Job:
     """
     if not access.holds_now(request):
         raise AuthenticationError
-    return _visible(request, job_id)
+    return visible(request, job_id)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from ninja import Schema
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from aifeature.models import Status
+from aifeature.services.feedback import reasons, votes
 
 
 class FieldError(Schema):
@@ -119,7 +121,7 @@ class JobOut(Schema):
     attempts: int = Field(description="Calls made to the provider so far.")
     links: dict[str, str] = Field(
         description="`self`; `events`, its live events, until it ends;"
-        " `cancel` while it can still be cancelled."
+        " `cancel` while it can still be cancelled; `feedback` when it can be rated."
     )
 
 
@@ -128,3 +130,72 @@ class JobPage(Schema):
 
     items: list[JobOut]
     next: str | None = Field(description="URL of the next page; null on the last page.")
+
+
+def _whole_number(value: Any) -> Any:
+    """Refuse `true` and `1.0`, which Python takes for 1."""
+    if type(value) is not int:
+        raise PydanticCustomError("rating", "Input should be 1 or -1")
+    return value
+
+
+_Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
+class FeedbackBody(BaseModel):
+    """The body of a rating. It has no other fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rating: Annotated[Literal[1, -1], BeforeValidator(_whole_number)] = Field(
+        description="1: thumbs up, -1: thumbs down."
+    )
+    reasons: list[str] = Field(
+        default_factory=list,
+        max_length=len(reasons.ALL),
+        description="; ".join(
+            f"with {rating}: {', '.join(f'`{slug}`' for slug in words)}"
+            for rating, words in reasons.OF.items()
+        ),
+    )
+    comment: str = Field(
+        default="", description=f"At most {votes.MAX_COMMENT:,} characters. Optional."
+    )
+
+
+class FeedbackOut(Schema):
+    """Your rating of a job."""
+
+    job: UUID
+    rating: int
+    reasons: list[str]
+    comment: str = Field(
+        description="Without personal data. Deleted together with the job's content."
+    )
+    created_at: datetime
+    changed_at: datetime
+
+
+class SignalBody(BaseModel):
+    """The body of a signal. It has no other fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Literal["copied", "edited", "regenerated", "abandoned", "read"]
+
+
+class OutcomeBody(BaseModel):
+    """The body of an outcome of a job. It has no other fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: _Name = Field(description="A name of your own, such as `ticket_closed`.")
+
+
+class UserOutcomeBody(BaseModel):
+    """The body of an outcome without a job. It has no other fields."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: _Name = Field(description="A name of your own, such as `ticket_closed`.")
+    feature: _Name = Field(description="The slug of a feature.")

@@ -20,9 +20,8 @@ def read_input(request: HttpRequest) -> dict[str, Any]:
         InvalidJson: it is not JSON.
         InvalidInput: it has another shape, is nested too deeply, or repeats a name in an object.
     """
-    if request.content_type != "application/json":
-        raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
-    body = _parsed(request.body)
+    check_media_type(request)
+    body = parsed(request.body)
     if not isinstance(body, dict) or set(body) != {"input"}:
         raise _wrong("body", 'The body must be an object with "input" and nothing else.')
     value = body["input"]
@@ -31,7 +30,14 @@ def read_input(request: HttpRequest) -> dict[str, Any]:
     return value
 
 
-def _parsed(raw: bytes) -> Any:
+def check_media_type(request: HttpRequest) -> None:
+    """Raise UnsupportedMediaType if the body is not declared as JSON."""
+    if request.content_type != "application/json":
+        raise UnsupportedMediaType("Send the body as JSON, with Content-Type: application/json.")
+
+
+def parsed(raw: bytes) -> Any:
+    """Return the values of a JSON document. Raises InvalidJson or InvalidInput, as `read_input`."""
     try:
         return json_values.parse(raw)
     except json_values.TooDeepError as error:

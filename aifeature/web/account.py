@@ -141,7 +141,7 @@ def _page(
         "password_form": password or OwnPasswordForm(user),
         "token_form": token or TokenForm(features=features),
         "made": made,
-        "throttles": controls.throttles.notices(user.pk),
+        "throttles": controls.throttles.notices(user.pk, seen=list(titles)),
         "has_password": user.has_usable_password(),
     }
     return render(request, "aifeature/account.html", context, status=status)

@@ -18,12 +18,14 @@ from aifeature.models import TERMINAL, Job, Status
 from aifeature.services import jobs
 from aifeature.services.jobs.refusals import NotFound
 from aifeature.services.texts import references
-from aifeature.web import history, receipt, rows, show
+from aifeature.web import feedback, history, receipt, rows, show
 from aifeature.web.history import Position, Wanted
 from aifeature.web.sign_in import signed_in
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
+
+    from aifeature.spec import Feature
 
 SEE_OTHER = 303
 MAX_QUERY = 200
@@ -75,11 +77,17 @@ def jobs_page(request: HttpRequest) -> HttpResponse:
         "older": _address(wanted, older=page.older) if page.older else None,
         "newer": _address(wanted, newer=page.newer) if page.newer else None,
         "wanted": wanted,
-        "features": registry.offered().values(),
+        "features": _used_by(user),
         "statuses": [(status.value, show.label(status)) for status in Status],
         "searched": f"{history.SEARCHED:,}",
     }
     return render(request, "aifeature/history.html", context)
+
+
+def _used_by(user: User) -> list[Feature]:
+    """Return the features of the user's own jobs. A filter by another one would find nothing."""
+    used = history.slugs(user)
+    return [feature for slug, feature in registry.offered().items() if slug in used]
 
 
 def _own(request: HttpRequest, job_id: UUID) -> Job:
@@ -117,6 +125,8 @@ def _about(request: HttpRequest, job: Job) -> dict[str, Any]:
         "nothing_left": rows.nothing_left(job),
         "took": show.duration(span),
         "took_ms": round(span.total_seconds() * 1000),
+        "is_thanked": "thanks" in request.GET,
+        **feedback.context(cast("User", request.user), job),
         "events": reverse("api:get_job", kwargs={"job_id": job.id}) + "/events",
     }
 

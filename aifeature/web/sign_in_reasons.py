@@ -17,6 +17,11 @@ _REASON: Final = "why"
 PAGES: Final = {
     "feature": "feature",
     "cancel": "job",
+    "rate": "job",
+    "nps": "job",
+    "note_signal": "job",
+    "join_beta": "beta",
+    "leave_beta": "beta",
     "change_password": "account",
     "end_session": "account",
     "sign_out_everywhere": "account",

@@ -22,6 +22,17 @@ OPERATIONS = {
     ("get", "/api/v1/jobs/{job_id}"): {"200", "404", "422"},
     ("get", "/api/v1/jobs/{job_id}/events"): {"200", "204", "404", "429"},
     ("post", "/api/v1/jobs/{job_id}/cancel"): {"200", "403", "404"},
+    ("post", "/api/v1/jobs/{job_id}/feedback"): {
+        *("200", "400", "403", "404", "409", "413", "415", "422")
+    },
+    ("get", "/api/v1/jobs/{job_id}/feedback"): {"200", "404"},
+    ("post", "/api/v1/jobs/{job_id}/signals"): {
+        *("204", "400", "403", "404", "409", "413", "415", "422")
+    },
+    ("post", "/api/v1/jobs/{job_id}/outcomes"): {
+        *("204", "400", "403", "404", "413", "415", "422")
+    },
+    ("post", "/api/v1/outcomes"): {"204", "400", "403", "413", "415", "422"},
 }
 
 

@@ -56,7 +56,7 @@ def test_a_succeeded_job_in_full(client: Client, ada: User) -> None:
         },
         "cost_usd": "1.000042",
         "attempts": 2,
-        "links": {"self": path(row)},
+        "links": {"self": path(row), "feedback": f"{path(row)}/feedback"},
     }
 
 

@@ -43,8 +43,8 @@ def forms_of(user: User) -> dict[str, str]:
     """The address of each form, by its name."""
     job = scenes.job(user, Status.RUNNING)
     given_values: dict[str, dict[str, Any]] = {
-        "feature": {"slug": "summarize"},
-        "cancel": {"job_id": job.pk},
+        **{name: {"slug": "summarize"} for name in ("feature", "join_beta", "leave_beta")},
+        **{name: {"job_id": job.pk} for name in ("cancel", "rate", "nps", "note_signal")},
         "end_session": {"number": "abc"},
         "revoke_token": {"token_id": 7},
     }

@@ -6,7 +6,9 @@ from django.urls import get_resolver
 
 from aifeature.web import sign_in_reasons, urls
 
-NO_FORMS = {"start", "sources", "history", "job", "login", "signed_out", "logout", "account"}
+NO_FORMS = {
+    *("start", "sources", "history", "job", "login", "signed_out", "logout", "account", "beta"),
+}
 """Pages without a form, or with one that needs no sign-in."""
 
 
