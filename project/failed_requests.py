@@ -1,4 +1,7 @@
-"""The middleware that gives each request a reference and stores the failed ones."""
+"""The middleware that gives each request a reference and stores the failed ones.
+
+It also stores counts of refused submissions, which wait in memory for some seconds.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from aifeature.services.failures.web_failures import failures
+from aifeature.services.monitoring.refused_submissions import counts
 from aifeature.services.texts import references
 from aifeature.services.texts.references import Visit
 from project.switch_requests import ENDINGS
@@ -47,7 +51,7 @@ class FailedRequests:
         response: HttpResponseBase = self._get_response(request)
         _end(visit, response)
         if _may_store(request):
-            failures.store()
+            _store()
         return response
 
     async def _answer(self, request: HttpRequest) -> HttpResponseBase:
@@ -55,7 +59,7 @@ class FailedRequests:
         response: HttpResponseBase = await self._get_response(request)
         _end(visit, response)
         if _may_store(request):
-            await sync_to_async(failures.store)()
+            await sync_to_async(_store)()
         return response
 
 
@@ -79,5 +83,11 @@ def _end(visit: Visit, response: HttpResponseBase) -> None:
 
 
 def _may_store(request: HttpRequest) -> bool:
-    """Return whether to store failures now. A flip must not wait for a pooled connection."""
-    return failures.must_store() and not request.path.endswith(ENDINGS)
+    """Return whether to store something now. A flip must not wait for a pooled connection."""
+    return (failures.must_store() or counts.must_store()) and not request.path.endswith(ENDINGS)
+
+
+def _store() -> None:
+    if failures.must_store():
+        failures.store()
+    counts.store()

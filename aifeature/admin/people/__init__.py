@@ -1,0 +1,1 @@
+"""Users who stand out, and what to do about them."""
