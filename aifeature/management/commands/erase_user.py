@@ -72,8 +72,11 @@ class Command(BaseCommand):
             f"  {found.valid_tokens} valid API tokens: revoked\n"
             f"  {found.sessions} sessions and {found.sign_ins} records of sign-ins: deleted\n"
             f"  {found.invitations} invitations to features: withdrawn\n"
+            f"  {found.betas} betas that they joined, and {found.blocks} blocks: deleted\n"
             f"  {found.rate_overrides} rates of their own: deleted\n"
             f"  {found.guard_events} guard events: their evidence is deleted\n"
+            f"  {found.ratings} ratings of answers: comments and copies of answers are deleted\n"
+            f"  {found.shadow_pairs} requests that a candidate answered again: copies are blanked\n"
             f"The account is closed and becomes {records.erased_name(user)}. This cannot be undone."
         )
 

@@ -13,6 +13,11 @@ one, describe its erasure here.
 * provider calls: request, output and error detail are blanked; tokens and cost stay.
 * guard events: the evidence, words of an input or an answer, is blanked; category and action
   stay. Retention deletes whole rows after GUARD_EVENT_DAYS.
+* feedback: comment and answer are blanked; rating, reasons, signals, outcomes and NPS scores stay,
+  without words of a person.
+* copies of a request in jobs of a shadow and of its judge: blanked with the request, by retention
+  too. The export names the requests, without the answers that no user was shown.
+* counts of refused submissions: deleted.
 * API tokens: revoked, names blanked.
 * sessions with their browsers, and failed sign-ins with the name or the address: deleted.
 * invitations to features: removed.
@@ -26,7 +31,7 @@ one, describe its erasure here.
   worker may still write to the stream of its old epoch. It is never read and expires within an
   hour.
 
-Size limit: 800 lines.
+Size limit: 900 lines.
 """
 
 from aifeature.services.privacy import closing, erasure, export, records, retention

@@ -10,9 +10,10 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
 
-from aifeature.models import CancelledBy, Job, transitions
+from aifeature.models import CancelledBy, transitions
 from aifeature.services import texts
 from aifeature.services.dispatch import recovery
+from aifeature.services.privacy import records
 from aifeature.services.sign_in import sign_ins
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def end_jobs(
         StillRunningError: Jobs did not end within `wait_s`.
     """
     message = texts.CANCELLED_BY_STAFF
-    open_jobs = Job.objects.filter(user=user, finished_at=None)
-    for job in open_jobs.values_list("pk", flat=True):
-        transitions.cancel(job, user_id=user.pk, message=message, by=CancelledBy.ERASURE)
+    open_jobs = records.open_jobs(user)  # with copies, which belong to the account of evaluations
+    for job, owner in open_jobs.values_list("pk", "user_id"):
+        transitions.cancel(job, user_id=owner, message=message, by=CancelledBy.ERASURE)
     give_up, seen = clock() + wait_s, 0
     while True:
         recovery.sweep()

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from aifeature.models import ApiToken, Attempt, ControlChange, Job
+from aifeature.models import ApiToken, Attempt, ControlChange, Feedback, Job
 from aifeature.services.controls import GLOBAL
 from aifeature.services.privacy import records, sums
 from aifeature.services.stores import redis_clients
@@ -63,9 +63,13 @@ def erase(user: User, *, reason: str, report: Callable[[str], None]) -> bool:
         _check(user)
         before = sums.of_everything()
         jobs = _erase_jobs(user, report)
+        copies = _erase_copies(user)
         # A list, so that `any` does not skip a step.
         changed = any(
-            [jobs, _erase_calls(user), _erase_events(user), _erase_traces(user), _rename(user)]
+            [
+                *(jobs, copies, _erase_calls(user), _erase_events(user), _erase_feedback(user)),
+                *(_erase_traces(user), _rename(user)),
+            ]
         )
         if (after := sums.of_everything()) != before:
             raise ErasureError(
@@ -107,7 +111,7 @@ def _check(user: User) -> None:
     name = records.erased_name(user)
     if people.filter(username=name).exclude(pk=user.pk).exists():
         raise ErasureError(f"Another account is named {name}: rename that one first.")
-    if Job.objects.filter(user=user, finished_at=None).exists():
+    if records.open_jobs(user).exists():
         raise ErasureError("A job of this account has not ended: cancel it first.")
 
 
@@ -123,6 +127,18 @@ def _erase_jobs(user: User, report: Callable[[str], None]) -> int:
         report(f"{total} jobs blanked.")
 
 
+def _erase_copies(user: User) -> int:
+    """Blank the jobs in which shadows answered and compared the user's requests."""
+    total = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT aif_erase_shadows(%s, %s)", [user.pk, BATCH])
+            done: int = cursor.fetchone()[0]
+        total += done
+        if done < BATCH:
+            return total
+
+
 def _erase_calls(user: User) -> int:
     """Blank calls without a job, and any content left in others."""
     content = Q(request__isnull=False) | ~Q(output="") | ~Q(error_detail="")
@@ -134,14 +150,23 @@ def _erase_events(user: User) -> int:
     return records.guard_events(user).exclude(evidence="").update(evidence="")
 
 
+def _erase_feedback(user: User) -> int:
+    """Blank feedback that was not blanked with its job. Ratings and reasons are kept as figures."""
+    content = Q(answer__isnull=False) | ~Q(comment="")
+    return Feedback.objects.filter(content, user=user).update(answer=None, comment="")
+
+
 def _erase_traces(user: User) -> int:
     tokens = ApiToken.objects.filter(user=user).exclude(name=BLANK)
     done = records.log_about(user).exclude(object_repr=BLANK).update(object_repr=BLANK)
     done += records.log_naming(user).update(change_message=BLANK)
     done += tokens.update(name=BLANK)
     done += sum(rows.delete()[0] for rows in records.sign_ins(user))
-    # The audit log keeps each override, by user id.
+    done += records.betas(user).delete()[0]
+    # The audit log keeps each block and override, by user id.
+    done += records.blocks(user).delete()[0]
     done += records.rate_overrides(user).delete()[0]
+    done += records.refused_submissions(user).delete()[0]
     for control in records.invitations(user):
         control.beta_users.remove(user)
         done += 1

@@ -15,14 +15,20 @@ from django.utils import timezone
 
 from aifeature import registry
 from aifeature.models import (
+    AccessBlock,
     Activation,
     ApiToken,
     Attempt,
     ControlChange,
+    Feedback,
     GuardEvent,
     Job,
+    JobSignal,
     Launch,
+    NpsAnswer,
+    Ramp,
     RateOverride,
+    Shadow,
     SignIn,
     SpendWindow,
     Status,
@@ -60,13 +66,23 @@ def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
     yield "jobs", _jobs(user)
     yield "calls_without_a_job", _plain(Attempt.objects.filter(user=user, job=None))
     yield "guard_events", (_found_in(row) for row in records.guard_events(user).order_by("pk"))
+    yield "feedback", _plain(Feedback.objects.filter(user=user))
+    yield "signals_and_outcomes", _plain(JobSignal.objects.filter(user=user))
+    yield "nps_answers", _plain(NpsAnswer.objects.filter(user=user))
     yield "api_tokens", _plain(ApiToken.objects.filter(user=user))
     yield "sessions", ({"expires_at": row.expire_date} for row in sign_ins.of(user))
     yield "browsers", _browsers(user)
     yield "sign_ins", (row for rows in records.sign_ins(user) for row in _plain(rows))
     yield "invited_to", records.invitations(user).values_list("feature", flat=True)
+    yield "betas_joined", _plain(records.betas(user))
+    yield "blocks", _plain(records.blocks(user))
+    yield "blocks_made", _made(AccessBlock.objects.filter(created_by=user))
     yield "rate_overrides", _plain(records.rate_overrides(user))
     yield "rate_overrides_made", _made(RateOverride.objects.filter(created_by=user))
+    yield "refused_submissions", _plain(records.refused_submissions(user))
+    yield "answered_again", _answered_again(user)
+    yield "shadows_started", _plain(Shadow.objects.filter(created_by=user))
+    yield "ramps_started", _plain(Ramp.objects.filter(created_by=user))
     yield "launches_announced", _plain(Launch.objects.filter(announced_by=user))
     yield "changes_made", _plain(ControlChange.objects.filter(user=user))
     yield "prompts_activated", _plain(Activation.objects.filter(user=user))
@@ -93,15 +109,27 @@ def _browsers(user: User) -> Iterator[dict[str, Any]]:
         yield {"browser": row.browser, "since": row.created_at}
 
 
+def _answered_again(user: User) -> Iterator[dict[str, Any]]:
+    """Yield the requests that a candidate of a prompt answered again, as a test.
+
+    Without the candidate's answer: no user was shown it, and no person approved it. The input is
+    that of the job, and both copies are deleted with it.
+    """
+    for row in records.shadow_pairs(user).order_by("pk"):
+        yield {"job": row.job_id, "at": row.created_at}
+
+
 def _settled(user: User) -> Iterator[dict[str, Any]]:
     """Yield the user's settlements of calls, without content of the calls."""
     for row in Attempt.objects.filter(settled_by=user).order_by("settled_at"):
         yield {"id": row.id, "at": row.settled_at, "reason": row.settled_reason}
 
 
-def _made(overrides: QuerySet[RateOverride]) -> Iterator[dict[str, Any]]:
-    """Yield the overrides that the user created, without the users they apply to."""
-    for row in overrides.order_by("pk"):
+def _made(
+    rows: QuerySet[RateOverride] | QuerySet[AccessBlock],
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows that the user created, without the users they apply to."""
+    for row in rows.order_by("pk"):
         yield {"id": row.pk, "at": row.created_at, "feature": row.feature, "reason": row.reason}
 
 

@@ -14,15 +14,23 @@ from django.db.models import Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from aifeature.models import (
+    AccessBlock,
     Activation,
     ApiToken,
     Attempt,
+    BetaMember,
+    Canary,
     ControlChange,
     FeatureControl,
+    Feedback,
     GuardEvent,
     Job,
     Launch,
+    Ramp,
     RateOverride,
+    RefusedSubmissions,
+    Shadow,
+    ShadowPair,
 )
 from aifeature.services.sign_in import failures
 from aifeature.services.sign_in import sign_ins as sessions
@@ -45,24 +53,51 @@ class Found:
     sessions: int
     sign_ins: int
     invitations: int
+    betas: int
+    blocks: int
     rate_overrides: int
     guard_events: int
+    ratings: int
+    shadow_pairs: int
+    """Requests that a candidate answered again."""
 
 
 def find(user: User) -> Found:
     jobs = Job.objects.filter(user=user)
     return Found(
         jobs=jobs.count(),
-        open_jobs=jobs.filter(finished_at=None).count(),
+        open_jobs=open_jobs(user).count(),
         jobs_with_content=jobs.filter(content_blanked_at=None).count(),
         calls=Attempt.objects.filter(user=user).count(),
         valid_tokens=ApiToken.objects.filter(user=user, revoked_at=None).count(),
         sessions=len(list(sessions.of(user))),
         sign_ins=sum(rows.count() for rows in sign_ins(user)),
         invitations=invitations(user).count(),
+        betas=betas(user).count(),
+        blocks=blocks(user).count(),
         rate_overrides=rate_overrides(user).count(),
         guard_events=guard_events(user).count(),
+        ratings=Feedback.objects.filter(user=user).count(),
+        shadow_pairs=shadow_pairs(user).count(),
     )
+
+
+def open_jobs(user: User) -> QuerySet[Job]:
+    """Return the user's jobs that have not ended, and those that shadows made of their requests."""
+    names = ("shadow_job", "judge_job", "second_judge_job")
+    found: Any = shadow_pairs(user).values_list(*names)
+    # By id, since the jobs are many.
+    copies = [each for pair in found for each in pair if each is not None]
+    return Job.objects.filter(Q(user=user) | Q(pk__in=copies), finished_at=None)
+
+
+def shadow_pairs(user: User) -> QuerySet[ShadowPair]:
+    """Return the pairs of the user's requests with copies of them."""
+    return ShadowPair.objects.filter(job__user=user)
+
+
+def refused_submissions(user: User) -> QuerySet[RefusedSubmissions]:
+    return RefusedSubmissions.objects.filter(user=user)
 
 
 def sign_ins(user: User) -> list[QuerySet[Any]]:
@@ -75,6 +110,16 @@ def sign_ins(user: User) -> list[QuerySet[Any]]:
 
 def invitations(user: User) -> QuerySet[FeatureControl]:
     return FeatureControl.objects.filter(beta_users=user)
+
+
+def betas(user: User) -> QuerySet[BetaMember]:
+    """Return the betas that the user joined."""
+    return BetaMember.objects.filter(user=user)
+
+
+def blocks(user: User) -> QuerySet[AccessBlock]:
+    """Return the user's blocks from features, also those that are over."""
+    return AccessBlock.objects.filter(user=user)
 
 
 def rate_overrides(user: User) -> QuerySet[RateOverride]:
@@ -129,14 +174,22 @@ def mentions(user: User) -> list[str]:
     changes = changes_naming(user)
     calls = Attempt.objects.filter(_naming(user, "settled_reason"), user=user)
     others = RateOverride.objects.filter(_naming(user, "reason")).exclude(user=user)
+    blocked = AccessBlock.objects.filter(_naming(user, "reason", "message")).exclude(user=user)
     launches = Launch.objects.filter(_naming(user, "note"))
+    canaries = Canary.objects.filter(_naming(user, "reason", "hold_reason", "end_reason"))
+    ramps = Ramp.objects.filter(_naming(user, "reason"))
     activations = Activation.objects.filter(_naming(user, "reason"))
+    shadows = Shadow.objects.filter(_naming(user, "reason", "end_reason"))
     return [
         *(f"change {pk}" for pk in changes.order_by("pk").values_list("pk", flat=True)),
         *(f"call {pk}" for pk in calls.order_by("pk").values_list("pk", flat=True)),
         *(f"rates {pk}" for pk in others.order_by("pk").values_list("pk", flat=True)),
+        *(f"block {pk}" for pk in blocked.order_by("pk").values_list("pk", flat=True)),
         *(f"launch {pk}" for pk in launches.order_by("pk").values_list("pk", flat=True)),
+        *(f"ramp {pk}" for pk in ramps.order_by("pk").values_list("pk", flat=True)),
+        *(f"canary {pk}" for pk in canaries.order_by("pk").values_list("pk", flat=True)),
         *(f"activation {pk}" for pk in activations.order_by("pk").values_list("pk", flat=True)),
+        *(f"shadow {pk}" for pk in shadows.order_by("pk").values_list("pk", flat=True)),
     ]
 
 

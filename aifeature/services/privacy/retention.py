@@ -17,6 +17,7 @@ from aifeature.services.alerting import check_runs
 from aifeature.services.alerting.check_runs import Found
 from aifeature.services.failures import web_failures
 from aifeature.services.guards import audit
+from aifeature.services.monitoring import refused_submissions
 from aifeature.services.sign_in import limits
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,9 @@ def run_daily(*, also: Callable[[], str] | None = None) -> int:
         nonlocal blanked
         pruned = ticks.prune()
         blanked = blank_expired()
+        blank_copies()
         web_failures.prune()
+        refused_submissions.prune()
         limits.prune()
         events = audit.delete_expired(batch=BATCH)
         logger.info(
@@ -63,6 +66,18 @@ def blank_expired(
     runs share the work. The cost depends only on the number of jobs to blank.
     """
     return sum(_of_feature(slug, days(slug), batch) for slug in _features_with_content())
+
+
+def blank_copies(*, batch: int = BATCH) -> int:
+    """Blank the copies that shadows made of blanked requests. Return the number of requests."""
+    total = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT aif_blank_shadows(%s)", [batch])
+            done: int = cursor.fetchone()[0]
+        total += done
+        if done < batch:
+            return total
 
 
 def deletion_notice(job: Job) -> str:

@@ -14,10 +14,20 @@ from django.test import Client
 from django.utils import timezone
 
 from aifeature.guarding import Finding, Guard
-from aifeature.models import ApiToken, ControlChange, FeatureControl, GuardEvent, RateOverride
+from aifeature.models import (
+    AccessBlock,
+    ApiToken,
+    BetaMember,
+    ControlChange,
+    FeatureControl,
+    GuardEvent,
+    RateOverride,
+    feedback,
+)
+from aifeature.services.feedback import votes
 from aifeature.services.guards import audit
 from aifeature.services.streams import entries
-from tests.integration.job_rows import make_launch
+from tests.integration.job_rows import make_launch, make_ramp
 from tests.integration.privacy.retention.conftest import EndedJob, call, ended
 
 __all__ = ["ended"]
@@ -63,6 +73,8 @@ def full_life(ada: User, bob: User, ended: EndedJob, store: redis.Redis) -> User
     """ada, with data in every place that can hold personal data."""
     job = ended(days_ago=0.01, idempotency_key=KEY, request_digest="d" * 64, epoch=2)
     call(job, state="unknown", cost_micro=0, output="")
+    votes.rate(user=ada, job_id=job.pk, rating=-1, reasons=["wrong"], comment=f"It says {SAID}.")
+    feedback.answer_nps(user_id=ada.pk, feature="summarize", score=9, days=90)
     ended(days_ago=3, status="failed", error_message=f"About {SAID}.", error_code="poison")
     call(ended(days_ago=5, user=bob, idempotency_key=KEY))
     for user_id, about in ((ada.pk, None), (None, job.pk), (bob.pk, None)):
@@ -84,9 +96,14 @@ def full_life(ada: User, bob: User, ended: EndedJob, store: redis.Redis) -> User
         for name in (NAME.upper(), ADDRESS, "bob"):
             model.objects.create(username=name, ip_address="192.0.2.1", **extra)
     FeatureControl.objects.create(feature="summarize").beta_users.set([ada, bob])
+    for person, maker in ((ada, bob), (bob, ada)):
+        BetaMember.objects.create(feature="summarize", user=person)
+        reason = f"About {SAID}." if person == ada else "Busy."
+        AccessBlock.objects.create(user=person, reason=reason, message="No.", created_by=maker)
     RateOverride.objects.create(user=ada, in_flight=1, reason=f"About {SAID}.", created_by=bob)
     RateOverride.objects.create(user=bob, in_flight=2, reason="Busy.", created_by=ada)
     make_launch(note="Spring.", announced_by=ada)
+    make_ramp(reason="Summer.", created_by=ada)
     ada.groups.add(Group.objects.create(name="on-call"))
     ada.user_permissions.add(Permission.objects.all()[0])
     ControlChange.objects.create(feature="summarize", field="percent", reason="Ramp.", user=ada)

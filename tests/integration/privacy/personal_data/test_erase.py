@@ -18,13 +18,17 @@ from django.test import Client
 from django.utils import timezone
 
 from aifeature.models import (
+    AccessBlock,
     ApiToken,
     Attempt,
+    BetaMember,
     ControlChange,
     FeatureControl,
+    Feedback,
     GuardEvent,
     Job,
     Launch,
+    NpsAnswer,
     RateOverride,
     SpendWindow,
 )
@@ -32,7 +36,7 @@ from aifeature.services.jobs import lifecycle
 from aifeature.services.jobs.lifecycle import CannotRequeueError
 from aifeature.services.privacy import closing, erasure, sums
 from tests.integration.api.api_jobs import bearer
-from tests.integration.job_rows import make_launch
+from tests.integration.job_rows import make_launch, make_ramp
 from tests.integration.privacy.personal_data.conftest import KEY, NAME, PERSONAL, SAID
 from tests.integration.privacy.personal_data.erasing import CASE, lines_with, run, whole_database
 from tests.integration.privacy.retention.conftest import EndedJob, call
@@ -53,6 +57,8 @@ def test_nothing_of_the_person_is_left(full_life: User, store: redis.Redis) -> N
     assert not Attempt.objects.filter(user=full_life, request__isnull=False).exists()
     assert not Attempt.objects.filter(user=full_life).exclude(output="").exists()
     assert not Attempt.objects.filter(user=full_life).exclude(error_detail="").exists()
+    row = Feedback.objects.get(user=full_life)
+    assert (row.answer, row.comment, row.rating, row.reasons) == (None, "", -1, ["wrong"])
     events = GuardEvent.objects.order_by("id").values_list("evidence", flat=True)
     assert list(events) == ["", "", SAID], "bob's stays"
     assert not list(store.scan_iter("aif:stream:*"))
@@ -67,6 +73,8 @@ def test_every_figure_is_as_it_was(full_life: User) -> None:
             (Attempt, call_content),
             (Job, {*job_content, "content_blanked_at"}),
             (SpendWindow, set()),
+            (Feedback, {"answer", "comment"}),
+            (NpsAnswer, set()),
         ]
         return [
             [{k: v for k, v in row.items() if k not in without} for row in rows]
@@ -103,6 +111,9 @@ def test_an_empty_account_and_the_data_of_others_stay(full_life: User, bob: User
     assert list(FeatureControl.objects.get().beta_users.all()) == [bob]
     assert Job.objects.get(user=bob).idempotency_key == KEY
     assert LogEntry.objects.get(object_id=str(bob.pk)).object_repr == "bob"
+    assert BetaMember.objects.get().user == bob
+    (block,) = AccessBlock.objects.all()
+    assert (block.user, block.created_by_id) == (bob, full_life.pk)
     (kept,) = RateOverride.objects.all()
     assert (kept.user, kept.created_by_id) == (bob, full_life.pk)
     assert Launch.objects.get().announced_by_id == full_life.pk
@@ -135,6 +146,7 @@ def test_the_plan_needs_a_confirmation(full_life: User, monkeypatch: pytest.Monk
         call_command("erase_user", NAME, "--reason", CASE, stdout=out)
     assert "2 jobs, 0 of them open" in out.getvalue()
     assert "content of 2 jobs in 3 provider calls" in out.getvalue()
+    assert "1 ratings of answers" in out.getvalue()
     assert "1 valid API tokens" in out.getvalue()
     assert "1 sessions and 6 records of sign-ins" in out.getvalue()
     assert whole_database() == before
@@ -154,7 +166,9 @@ def test_kept_records_with_the_name_are_listed(ada: User, bob: User, ended: Ende
     ControlChange.objects.create(feature="summarize", field="killed", reason=f"x{NAME}x")
     rates = RateOverride.objects.create(user=bob, in_flight=1, reason=f"Not {NAME}.")
     launch = make_launch(note=f"Talk of {NAME}.")
-    listed = f"change {row.pk}, call {settled.pk}, rates {rates.pk}, launch {launch.pk}."
+    ramp = make_ramp(reason=f"{NAME} wants it.")
+    listed = f"change {row.pk}, call {settled.pk}, rates {rates.pk}, launch {launch.pk},"
+    listed += f" ramp {ramp.pk}."
     assert f"records that stay: {listed}" in run()
 
 

@@ -48,12 +48,19 @@ def test_it_holds_everything_that_is_stored(full_life: User) -> None:
     assert second["calls"][0]["request"]["messages"]
     assert [len(found[part]) for part in ("sessions", "sign_ins", "changes_made")] == [1, 6, 1]
     assert found["invited_to"] == ["summarize"]
+    assert [row["feature"] for row in found["betas_joined"]] == ["summarize"]
+    assert [row["reason"] for row in found["blocks"]] == [f"About {SAID}."]
+    assert [row["reason"] for row in found["blocks_made"]] == ["Busy."]
+    assert "bob" not in json.dumps(found["blocks_made"])
     assert [row["reason"] for row in found["rate_overrides"]] == [f"About {SAID}."]
     assert [row["reason"] for row in found["rate_overrides_made"]] == ["Busy."]
     assert "bob" not in json.dumps(found["rate_overrides_made"])
     events = [row["evidence"] for row in found["guard_events"]]
     assert events == [SAID, export.NOT_SHOWN], "words of an answer are left out"
+    assert [row["comment"] for row in found["feedback"]] == [f"It says {SAID}."]
+    assert [row["score"] for row in found["nps_answers"]] == [9]
     assert [row["note"] for row in found["launches_announced"]] == ["Spring."]
+    assert [row["reason"] for row in found["ramps_started"]] == ["Summer."]
     assert len(found["admin_log_about_you"]) == 2
     assert len(found["charges_by_day"]) == 2
 

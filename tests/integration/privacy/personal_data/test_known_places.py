@@ -7,23 +7,33 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth.models import User
 
-from aifeature.models import Attempt, GuardEvent, Job
+from aifeature.models import Attempt, Feedback, GuardEvent, Job, JobSignal, NpsAnswer
 from aifeature.models.free_text import FreeLine, FreeText
 from evals.models import Run, Sample, WeeklyRun
 
 KNOWN = {
     "admin.LogEntry.user",
+    "aifeature.AccessBlock.created_by",
+    "aifeature.AccessBlock.user",
     "aifeature.Activation.user",
     "aifeature.ApiToken.user",
     "aifeature.Attempt.settled_by",
     "aifeature.Attempt.user",
+    "aifeature.BetaMember.user",
+    "aifeature.Canary.created_by",
     "aifeature.ControlChange.user",
     "aifeature.FeatureControl_beta_users.user",
+    "aifeature.Feedback.user",
     "aifeature.GuardEvent.user",
     "aifeature.Job.user",
+    "aifeature.JobSignal.user",
     "aifeature.Launch.announced_by",
+    "aifeature.NpsAnswer.user",
+    "aifeature.Ramp.created_by",
     "aifeature.RateOverride.created_by",
     "aifeature.RateOverride.user",
+    "aifeature.RefusedSubmissions.user",
+    "aifeature.Shadow.created_by",
     "aifeature.SignIn.user",
     "auth.User_groups.user",
     "auth.User_user_permissions.user",
@@ -37,6 +47,9 @@ FREE_TEXT = {
     },
     Attempt: {"request", "output", "error_detail"},
     GuardEvent: {"evidence"},
+    Feedback: {"answer", "comment"},
+    JobSignal: set(),
+    NpsAnswer: set(),
     Run: set(),
     Sample: set(),
     WeeklyRun: set(),
@@ -47,9 +60,13 @@ NO_CONTENT = {
     Job: {
         *("id", "feature", "status", "error_code", "cancelled_by", "worker", "model"),
         *("prompt_version", "wait_reason", "origin"),
-        # Of an evaluation: a prompt version and a random number. Of a user: the guards' decision.
+        # Of an evaluation or a shadow: a prompt version and a key. Of a user: the guards' decision.
         "options",
     },
+    Feedback: {"feature", "reasons", "prompt_version", "model"},
+    # A name is of a fixed list, or a slug of at most 40 characters that the web app chose.
+    JobSignal: {"feature", "kind", "name"},
+    NpsAnswer: {"feature"},
     GuardEvent: {"feature", "stage", "guard", "category", "action"},
     Attempt: {
         *("id", "feature", "purpose", "state", "provider", "model", "prompt_version"),
@@ -78,6 +95,7 @@ NO_CONTENT = {
 
 OURS = {
     "aifeature.Attempt.reason",
+    "aifeature.Ramp.hold_reason",
     "evals.Run.note",
     "evals.WeeklyRun.baseline_note",
     "evals.WeeklyRun.note",

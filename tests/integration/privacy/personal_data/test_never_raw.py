@@ -22,12 +22,13 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.models import Model
 
-from aifeature.models import ApiToken, Job, RateOverride
+from aifeature.models import AccessBlock, ApiToken, Job, RateOverride
 from aifeature.services import jobs
 from project import reporting
 from project.log_lines import LineFormatter
 from project.logs import logging_config
 from tests import proof
+from tests.integration.admin.confirming import sent_again
 from tests.integration.fuzz.asgi import Answer, Site, Visit
 from tests.integration.fuzz.conftest import Header, Visitors, rows, visitors
 from tests.integration.fuzz.pages import forms_of
@@ -60,6 +61,7 @@ PAGES: Final = (
     "/admin/aifeature/featurecontrol/summarize/stop/",
     "/admin/aifeature/modelcontrol/{modelcontrol}/force_open/",
     "/admin/aifeature/rateoverride/{rateoverride}/lift/",
+    "/admin/aifeature/accessblock/add/",
     "/admin/aifeature/launch/add/",
     "/admin/aifeature/launch/{launch}/withdraw/",
     "/admin/aifeature/apitoken/add/",
@@ -72,7 +74,7 @@ PAGES: Final = (
 )
 """Pages with a form that stores words. Names and addresses of accounts are the account's own."""
 
-WORDS: Final = {"reason", "note", "name", "username", "description"}
+WORDS: Final = {"reason", "message", "note", "name", "username", "description"}
 """Fields that get each string. Other limited fields, such as one for a queue, get the first."""
 
 VALUES: Final = {
@@ -194,6 +196,12 @@ def post(site: Site, target: str, headers: list[Header], body: bytes, kind: str)
     return site.visit(Visit(target.encode(), "POST", sent, body))
 
 
+def post_form(
+    site: Site, target: str, headers: list[Header], fields: list[tuple[str, str]]
+) -> Answer:
+    return post(site, target, headers, query(fields).encode(), "application/x-www-form-urlencoded")
+
+
 def test_the_search_finds_each_value_in_each_store(db: None, rows: list[Model]) -> None:
     for each in PLANTED:
         for text in (each.sentence, json.dumps(each.sentence), encoded(each.sentence)):
@@ -223,8 +231,10 @@ def test_no_form_stores_it(
                 some = None if name in WORDS else 1
                 for piece in islice(pieces(form.longest.get(name, 2_000)), some):
                     sent = {**dict(form.fields), **VALUES.get(page, {}), name: piece}
-                    kind = "application/x-www-form-urlencoded"
-                    post(site, form.action, headers, query(list(sent.items())).encode(), kind)
+                    asked = post_form(site, form.action, headers, list(sent.items()))
+                    if again := sent_again(asked.body.decode(errors="replace")).get("confirmed"):
+                        sent["confirmed"] = again[0]
+                        post_form(site, form.action, headers, list(sent.items()))
     stores.look_outside(reports)
     assert stores.leaks == {}
     assert stores.redacted >= REDACTED
@@ -267,6 +277,26 @@ def test_no_request_of_the_api_stores_it(
         assert found == HTTPStatus.ACCEPTED
     stores.look_outside(reports)
     assert stores.leaks == {}
+
+
+def test_no_feedback_stores_it(site: Site, stores: Stores, token: Header, reports: Kept) -> None:
+    failed = Job.objects.get(status="failed")
+    _, own = ApiToken.issue(user_id=failed.user_id, name="test")
+    headers = [(b"authorization", f"Bearer {own}".encode())]
+    target = f"/api/v1/jobs/{failed.pk}"
+
+    def status(tail: str, body: dict[str, Any]) -> int:
+        text = json.dumps(body).encode()
+        return post(site, f"{target}/{tail}", headers, text, "application/json").status
+
+    for piece in pieces(2_000):
+        assert status("feedback", {"rating": -1, "comment": piece}) == HTTPStatus.OK
+    for tail in ("feedback", "signals", "outcomes"):
+        wrong = {"rating": -1, "reasons": [EVERYTHING], "name": EVERYTHING}
+        assert status(tail, wrong) == HTTPStatus.UNPROCESSABLE_ENTITY
+    stores.look_outside(reports)
+    assert stores.leaks == {}
+    assert "aifeature_feedback.comment" in stores.redacted
 
 
 def test_no_upload_stores_it(site: Site, stores: Stores, visitors: Visitors, reports: Kept) -> None:
@@ -312,6 +342,7 @@ def test_no_command_stores_it(stores: Stores, reports: Kept, capsys: Any) -> Non
     call_command("kill_switch", "release", "summarize", **by)
     call_command("create_token", "customer", name=EVERYTHING[:70])
     RateOverride.objects.update(reason=EVERYTHING)
+    AccessBlock.objects.update(message=EVERYTHING[:300])
     activation = proof.activate("summarize")
     activation.pk, activation.reason = None, EVERYTHING
     activation.save(force_insert=True)
@@ -319,4 +350,5 @@ def test_no_command_stores_it(stores: Stores, reports: Kept, capsys: Any) -> Non
     stores.look_outside(reports)
     assert stores.leaks == {}
     reasons = {"aifeature_featurecontrol.kill_reason", "aifeature_activation.reason"}
-    assert stores.redacted >= {*reasons, "aifeature_apitoken.name", "aifeature_rateoverride.reason"}
+    reasons |= {"aifeature_rateoverride.reason", "aifeature_accessblock.message"}
+    assert stores.redacted >= {*reasons, "aifeature_apitoken.name"}
