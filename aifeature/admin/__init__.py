@@ -2,17 +2,22 @@
 
 from aifeature.admin.alerting import alerts
 from aifeature.admin.audit_log import changes, guard_events, log_entries
-from aifeature.admin.controls import features, launches, rate_overrides
+from aifeature.admin.controls import blocks, features, launches, rate_overrides
 from aifeature.admin.failures import web_failures
+from aifeature.admin.feedback import ratings
 from aifeature.admin.jobs import jobs
 from aifeature.admin.monitoring import overview, workers
+from aifeature.admin.people import people
 from aifeature.admin.provider import provider_accounts, provider_models
+from aifeature.admin.rollout import canaries, shadows
 from aifeature.admin.sign_in import tokens, users
 from aifeature.admin.spend import ledger
 from aifeature.admin.watch import schedule
 
 __all__ = [
     "alerts",
+    "blocks",
+    "canaries",
     "changes",
     "features",
     "guard_events",
@@ -21,10 +26,13 @@ __all__ = [
     "ledger",
     "log_entries",
     "overview",
+    "people",
     "provider_accounts",
     "provider_models",
     "rate_overrides",
+    "ratings",
     "schedule",
+    "shadows",
     "tokens",
     "users",
     "web_failures",

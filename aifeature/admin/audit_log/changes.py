@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.utils.html import format_html
 
@@ -20,8 +21,11 @@ from aifeature.services.watch import schedule
 LATEST = 50
 NAMES = {GLOBAL: "Everything", schedule.AUDIT_NAME: "Schedule"}
 _ACCOUNT = re.compile(r"#([0-9]+)")
-_WITH_ACCOUNTS = frozenset({"beta_users", "rate_override"})
+_WITH_ACCOUNTS = frozenset({"beta_users", "rate_override", "access_block"})
 """Fields whose values contain account ids."""
+
+_WITH_GROUPS = frozenset({"beta_groups"})
+"""Fields whose values contain ids of groups."""
 
 
 class _AuditFilter(ControlFilter):
@@ -66,6 +70,26 @@ def made_by(change: ControlChange) -> str:
     return change.user.get_username() if change.user else change.check_name or "-"
 
 
+def note_list(
+    slug: str, field: str, before: set[int], after: set[int], *, reason: str, user_id: int
+) -> None:
+    """Write the audit row of a changed list of invited users or groups, with their ids.
+
+    Audit rows are never edited, and a user may be erased: so there are ids instead of names.
+    """
+    kind = "groups" if field in _WITH_GROUPS else "users"
+    marks = [f"+#{pk}" for pk in sorted(after - before)]
+    marks += [f"-#{pk}" for pk in sorted(before - after)]
+    ControlChange.objects.create(
+        feature=slug,
+        field=field,
+        old=f"{len(before)} {kind}",
+        new=f"{len(after)} {kind} ({', '.join(marks)})",
+        reason=reason,
+        user_id=user_id,
+    )
+
+
 def latest(rows: QuerySet[ControlChange]) -> dict[str, Any]:
     """Return the latest of these changes, newest first, as headers and rows of a table."""
     return table(rows.select_related("user")[:LATEST])
@@ -81,11 +105,15 @@ def table(rows: Iterable[ControlChange], *, with_control: bool = False) -> dict[
 
 
 def _value(change: ControlChange, text: str) -> str:
-    """Return a value with account ids, which the audit log stores, replaced by current names."""
-    if change.field not in _WITH_ACCOUNTS:
-        return text
+    """Return a value with the ids, which the audit log stores, replaced by current names."""
     ids = {int(found) for found in _ACCOUNT.findall(text)}
-    names = {user.pk: user.get_username() for user in get_user_model().objects.filter(pk__in=ids)}
+    if change.field in _WITH_GROUPS:
+        names = dict(Group.objects.filter(pk__in=ids).values_list("pk", "name"))
+    elif change.field in _WITH_ACCOUNTS:
+        users = get_user_model().objects.filter(pk__in=ids)
+        names = {user.pk: user.get_username() for user in users}
+    else:
+        return text
     return _ACCOUNT.sub(lambda found: names.get(int(found[1]), found[0]), text)
 
 

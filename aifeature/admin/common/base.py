@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.widgets import AutocompleteSelect, AutocompleteSelectMultiple
 from django.core.exceptions import BadRequest, ValidationError
 from django.db import transaction
-from django.db.models import Field, QuerySet
+from django.db.models import Field, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold import admin, views
 from unfold.widgets import INPUT_CLASSES
+
+_Row = TypeVar("_Row", bound=Model)
 
 
 class ChangeList(views.ChangeList):
@@ -125,6 +128,13 @@ class ModelAdmin(admin.ModelAdmin):
 
     def _is_id(self, text: str) -> bool:
         return _fits(self.opts.pk, text)
+
+
+def row_of_dialog(model: type[_Row], object_id: object) -> _Row | None:
+    """Return the row of a dialog's address; None if it has none."""
+    pk = unquote(str(object_id))
+    is_id = _fits(model._meta.pk, pk)  # noqa: SLF001 (public in Django)
+    return model._default_manager.filter(pk=pk).first() if is_id else None  # noqa: SLF001
 
 
 def _fits(field: Field[Any, Any], text: str) -> bool:

@@ -13,7 +13,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from unfold.paginator import InfinitePaginator
 
-from aifeature import registry
+from aifeature import prompts, registry
 from aifeature.admin.common.base import ModelAdmin
 from aifeature.admin.common.names import feature_choices
 from aifeature.services.controls import GLOBAL
@@ -96,4 +96,6 @@ class ModelFilter(ChoiceFilter):
 
     def choose(self) -> Iterable[tuple[str, str]]:
         features = registry.all_features().values()
-        return [(m, m) for m in sorted({m for feature in features for m in feature.models})]
+        return [
+            (m, m) for m in sorted({m for feature in features for m in prompts.models(feature)})
+        ]

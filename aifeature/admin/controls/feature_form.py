@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final, cast
 
 from django import forms
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -12,21 +12,20 @@ from django.utils.html import format_html
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from aifeature import prompts, registry, system_checks
+from aifeature.admin.common.names import title_of
 from aifeature.admin.controls import limit_words
+from aifeature.admin.controls.confirm_form import ConfirmedForm
 from aifeature.admin.controls.limit_words import Meaning
 from aifeature.admin.controls.prompt_notices import prompts_url
+from aifeature.admin.rollout import impact_panel
 from aifeature.models import FeatureControl, Stage
 from aifeature.policies import budget
 from aifeature.services.controls import GLOBAL, opening
+from aifeature.services.rollout.impact import Impact
 from aifeature.spec import MAX_RETENTION_DAYS, Feature
 
 _SLOWEST: Final = Decimal("0.01")
 """Requests per minute: the smallest positive rate that the column can store."""
-
-if TYPE_CHECKING:  # only the stubs' class takes a model
-    _ModelForm = forms.ModelForm[FeatureControl]
-else:
-    _ModelForm = forms.ModelForm
 
 _LABELS: Final = {
     "daily_budget_usd": "Daily budget (USD)",
@@ -35,10 +34,15 @@ _LABELS: Final = {
     "monthly_budget_usd": "Monthly budget (USD)",
 }
 
+INVITED: Final = ("beta_users", "beta_groups")
+"""Fields with rows of their own, which are saved after the control."""
+
+MOST_PLACES: Final = 1_000_000
+MOST_HELD_OUT: Final = 50
 _OF_A_USER: Final = ("user_daily_budget_usd", "user_daily_spend_usd")
 
 
-class FeatureControlForm(_ModelForm):
+class FeatureControlForm(ConfirmedForm):
     """Requires a reason, and rejects a save based on values that have changed since."""
 
     reason = forms.CharField(
@@ -47,10 +51,14 @@ class FeatureControlForm(_ModelForm):
     seen = forms.CharField(required=False, widget=forms.HiddenInput)
     """Time of the last change before the page was opened."""
 
+    not_changes = frozenset({"seen"})
+    harmless = frozenset({"retention_days", "regression_action"})
+
     class Meta:
         model = FeatureControl
         fields = (
-            *("stage", "percent", "beta_users", "prompt_version"),
+            *("stage", "percent", "beta_users", "beta_groups", "beta_cap", "holdout_percent"),
+            "prompt_version",
             *("daily_budget_usd", "user_daily_budget_usd", "user_daily_spend_usd"),
             "monthly_budget_usd",
             *("requests_per_minute", "tokens_per_minute", "user_in_flight"),
@@ -66,6 +74,8 @@ class FeatureControlForm(_ModelForm):
                 self.fields[name].label = label
         self.fields["seen"].initial = self._last_change
         self._limit("percent", 0, 100)
+        self._limit("beta_cap", 0, MOST_PLACES)
+        self._limit("holdout_percent", 0, MOST_HELD_OUT)
         self._limit("daily_budget_usd", 0)
         self._limit("user_daily_budget_usd", 0)
         self._limit("user_daily_spend_usd", 0)
@@ -90,9 +100,18 @@ class FeatureControlForm(_ModelForm):
             ]
 
     @property
-    def controls_changed(self) -> list[str]:
-        """Names of the control's fields with a new value."""
-        return [name for name in self.changed_data if name not in {"reason", "seen"}]
+    def subject(self) -> str:
+        return title_of(self.instance.feature)
+
+    @property
+    def impact(self) -> Impact:
+        """The blast radius of the new values."""
+        return impact_panel.of_values(self.instance.feature, self.new_values)
+
+    @property
+    def basis(self) -> str:
+        """The control that the person saw."""
+        return f"{self.instance.pk} {self._last_change}"
 
     def clean_seen(self) -> str:
         """Reject the save if a user or a check changed the control since the page was opened.
@@ -132,11 +151,14 @@ class FeatureControlForm(_ModelForm):
 
     @property
     def _invites(self) -> bool:
-        """Whether it adds users to the invited ones."""
-        if "beta_users" not in self.changed_data or "beta_users" not in self.cleaned_data:
+        """Whether it adds users or groups to the invited ones."""
+        return any(map(self._adds, INVITED))
+
+    def _adds(self, name: str) -> bool:
+        if name not in self.changed_data or name not in self.cleaned_data:
             return False
-        before = {user.pk for user in self.initial["beta_users"]}
-        return not before >= {user.pk for user in self.cleaned_data["beta_users"]}
+        before = {row.pk for row in self.initial[name]}
+        return not before >= {row.pk for row in self.cleaned_data[name]}
 
     def _features(self) -> list[Feature]:
         """Return the features to which the caps of this form apply."""
@@ -149,7 +171,7 @@ class FeatureControlForm(_ModelForm):
     def doubts(self) -> list[str]:
         """Warnings about values that are allowed but may be mistakes."""
         feature = registry.find(self.instance.feature)
-        if feature is None or not {*_OF_A_USER, "daily_budget_usd"} & set(self.controls_changed):
+        if feature is None or not {*_OF_A_USER, "daily_budget_usd"} & set(self.values_changed):
             return []
         charge, spend, daily = (
             self.cleaned_data[name] for name in (*_OF_A_USER, "daily_budget_usd")
@@ -166,7 +188,8 @@ class FeatureControlForm(_ModelForm):
 
     @property
     def _last_change(self) -> str:
-        return self.instance.updated_at.isoformat()
+        control: FeatureControl = self.instance
+        return control.updated_at.isoformat()
 
     def _limit(self, name: str, lowest: int | Decimal, highest: int | None = None) -> None:
         if name not in self.fields:

@@ -6,14 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 
-from aifeature import registry
+from aifeature import prompts, registry
 from aifeature.admin.alerting import open_alerts
 from aifeature.admin.audit_log.changes import named
 from aifeature.admin.common.show import figures, moment
-from aifeature.admin.controls import cards, prompt_notices
+from aifeature.admin.controls import cards, prompt_notices, why
 from aifeature.admin.controls.breaker_rows import HEADERS, cells
 from aifeature.admin.controls.switch_buttons import buttons
+from aifeature.admin.rollout import canary_page, ramps
+from aifeature.services import access
 from aifeature.services.controls import GLOBAL, kill_switch_history, switch, switch_state
 from aifeature.services.monitoring import overview
 from aifeature.services.promotion import activations
@@ -26,8 +29,14 @@ def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
     if switch.exists(slug):
         found["buttons"] = buttons(request, switch_state.of(slug))
     if registry.find(slug) and cards.may_see(request, "featurecontrol"):
+        found["ramp"] = ramps.card(request, slug, now)
         found["prompts_url"] = prompt_notices.prompts_url(slug)
+        found["narrowing"] = access.narrowing(slug)
+        found["why"] = why.card(request, slug)
+        found["canary"] = canary_page.card(request, slug)
         found["notices"] = prompt_notices.of_request(activations.open_request(slug))
+    if slug in registry.offered() and cards.may_see(request, "feedback"):
+        found["feedback_url"] = f"{reverse('admin:aifeature_feedback_figures')}?feature={slug}"
     if cards.may_see(request, "alert"):
         found["alerts"] = open_alerts.rows(None if slug == GLOBAL else slug)
     if slug == GLOBAL:
@@ -52,5 +61,5 @@ def _models(slug: str) -> list[list[str]]:
     return [
         cells(view)
         for view in model_views.views()
-        if feature is None or view.model in feature.models
+        if feature is None or view.model in prompts.models(feature)
     ]

@@ -25,12 +25,13 @@ from aifeature.admin.audit_log import changes
 from aifeature.admin.common.names import STAGE_COLOURS, title_of
 from aifeature.admin.common.show import Labelled, dollars, moment_column
 from aifeature.admin.controls import cards, feature_page, prompt_notices, prompt_page
-from aifeature.admin.controls.feature_form import FeatureControlForm
+from aifeature.admin.controls.confirm_page import ConfirmingAdmin
+from aifeature.admin.controls.feature_form import INVITED, FeatureControlForm
 from aifeature.admin.controls.prompt_buttons import PromptButtons
 from aifeature.admin.controls.prompt_forms import known
 from aifeature.models import Activation, ControlChange, FeatureControl, SpendWindow
-from aifeature.services import controls
-from aifeature.services.controls import GLOBAL, switch
+from aifeature.services import access, controls
+from aifeature.services.controls import GLOBAL, rate_overrides, switch
 from aifeature.services.controls.switch_state import ALL
 from aifeature.services.promotion import activations, gate_check
 
@@ -41,7 +42,7 @@ _FORM_ONLY = ("reason", "seen")
 
 
 @admin.register(FeatureControl)
-class FeatureControlAdmin(PromptButtons):
+class FeatureControlAdmin(ConfirmingAdmin, PromptButtons):  # type: ignore[misc]  # one base
     """One row per feature, and one for everything. Each saved change needs a reason.
 
     The kill switch is not a field of the form. Only its buttons flip it.
@@ -53,7 +54,7 @@ class FeatureControlAdmin(PromptButtons):
     list_display_links = ("title",)
     ordering = ("feature",)
     readonly_fields = _FACTS
-    autocomplete_fields = ("beta_users",)
+    autocomplete_fields = INVITED
     object_history_template = "aifeature/admin/feature_history.html"
     change_form_outer_before_template: Any = "aifeature/admin/feature_today.html"
     change_form_outer_after_template: Any = "aifeature/admin/changes.html"
@@ -129,8 +130,9 @@ class FeatureControlAdmin(PromptButtons):
             caps = ("daily_budget_usd", "user_daily_spend_usd", "monthly_budget_usd")
             return [("Caps", {"fields": caps}), *reason, now]
         answers = ("prompt_version", "regression_action", "deadline_s", "retention_days")
+        reach = ("stage", "percent", *INVITED, "beta_cap", "holdout_percent")
         return [
-            ("Who may use it", {"fields": ("stage", "percent", "beta_users")}),
+            ("Who may use it", {"fields": reach}),
             (
                 "Caps",
                 {"fields": ("daily_budget_usd", "user_daily_budget_usd", "user_daily_spend_usd")},
@@ -189,7 +191,7 @@ class FeatureControlAdmin(PromptButtons):
             _make_rows()
         context = {
             "subtitle": title_of(slug),
-            "changes": changes.latest(ControlChange.objects.filter(feature=slug)),
+            "changes": changes.latest(_changes(request, slug)),
             "cards": cards.of_features(request, datetime.now(UTC), only=slug),
             "panels": feature_page.panels(request, slug, datetime.now(UTC)),
             **(extra_context or {}),
@@ -198,31 +200,28 @@ class FeatureControlAdmin(PromptButtons):
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: Any) -> None:
         """Save through the service, which writes the audit rows."""
-        if not form.controls_changed:
+        if not form.values_changed:
             return
-        values = {name: form.cleaned_data[name] for name in form.controls_changed}
-        values.pop("beta_users", None)
+        changed = [name for name in form.values_changed if name not in INVITED]
+        values = {name: form.cleaned_data[name] for name in changed}
         _set(request, obj.feature, values, form.cleaned_data["reason"])
         for doubt in form.doubts:
             messages.warning(request, doubt)
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: Any) -> None:
         row = form.instance
-        before = set(row.beta_users.values_list("pk", flat=True))
+        before = {name: _ids(row, name) for name in INVITED}
         super().save_related(request, form, formsets, change)
-        after = set(row.beta_users.values_list("pk", flat=True))
-        if before != after:
-            # Ids instead of names: audit rows are never edited, and a user may be erased.
-            marks = [f"+#{pk}" for pk in sorted(after - before)]
-            marks += [f"-#{pk}" for pk in sorted(before - after)]
-            ControlChange.objects.create(
-                feature=row.feature,
-                field="beta_users",
-                old=f"{len(before)} users",
-                new=f"{len(after)} users ({', '.join(marks)})",
-                reason=form.cleaned_data["reason"],
-                user_id=request.user.pk,
-            )
+        for name in INVITED:
+            if (after := _ids(row, name)) != before[name]:
+                changes.note_list(
+                    row.feature,
+                    name,
+                    before[name],
+                    after,
+                    reason=form.cleaned_data["reason"],
+                    user_id=int(request.user.pk or 0),
+                )
         transaction.on_commit(controls.clear_cache)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -232,10 +231,22 @@ class FeatureControlAdmin(PromptButtons):
         return False
 
 
+def _ids(row: FeatureControl, name: str) -> set[int]:
+    return set(getattr(row, name).values_list("pk", flat=True))
+
+
 def _set(request: HttpRequest, slug: str, values: dict[str, Any], reason: str) -> None:
     controls.change(slug, values, reason=reason, user_id=request.user.pk)
     # Other requests may have cached the old row since the service cleared the cache.
     transaction.on_commit(controls.clear_cache)
+
+
+def _changes(request: HttpRequest, slug: str) -> QuerySet[ControlChange]:
+    """Return the changes of a feature. Those of single users need a permission of their own."""
+    rows = ControlChange.objects.filter(feature=slug)
+    if cards.may_see(request, "controlchange"):
+        return rows
+    return rows.exclude(field__in=(access.blocks.FIELD, rate_overrides.FIELD))
 
 
 def _make_rows() -> None:

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from decimal import Decimal
+from typing import Any, ClassVar, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -22,24 +23,25 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from aifeature.admin.common.base import ModelAdmin
+from aifeature.admin.common.base import row_of_dialog
 from aifeature.admin.common.dialogs import ReasonForm, button, done
 from aifeature.admin.common.names import feature_choices, title_of
 from aifeature.admin.common.read_only import ControlFilter
 from aifeature.admin.common.show import moment_column
+from aifeature.admin.controls.confirm_form import ConfirmedForm
+from aifeature.admin.controls.confirm_page import ConfirmingAdmin
 from aifeature.models import Launch
 from aifeature.services.controls import GLOBAL, launches
-
-if TYPE_CHECKING:  # only the stubs' class takes a model
-    _ModelForm = forms.ModelForm[Launch]
-else:
-    _ModelForm = forms.ModelForm
+from aifeature.services.rollout import impact
+from aifeature.services.rollout.impact import Impact
 
 _LONGEST_H: Final = 24 * 14
 _HOUR: Final = timedelta(hours=1)
 
 
-class LaunchForm(_ModelForm):
+class LaunchForm(ConfirmedForm):
+    """Requires a note, hours, and a factor that raises the baseline."""
+
     feature = forms.ChoiceField(widget=UnfoldAdminSelectWidget)
     hours = forms.DecimalField(
         min_value=1,
@@ -54,6 +56,8 @@ class LaunchForm(_ModelForm):
         help_text="What is launched. Stored in the audit log.",
     )
 
+    reason_field = "note"
+
     class Meta:
         # Visitors who may only view get a form without the model's fields.
         help_texts: ClassVar = {"starts_at": "In UTC."}
@@ -63,7 +67,16 @@ class LaunchForm(_ModelForm):
         self.fields["feature"].choices = [*feature_choices(), (GLOBAL, "Everything")]  # type: ignore[attr-defined]
         if self.instance.pk:
             lasts = self.instance.ends_at - self.instance.starts_at
-            self.fields["hours"].initial = round(lasts / _HOUR, 1)
+            self.fields["hours"].initial = Decimal(f"{lasts / _HOUR:.1f}")
+
+    @property
+    def subject(self) -> str:
+        return f"the launch of {title_of(self.instance.feature)}"
+
+    @property
+    def impact(self) -> Impact:
+        """The blast radius of this launch."""
+        return impact.of(self.instance.feature)
 
     def clean_factor(self) -> Any:
         """Reject a factor that lowers the baseline."""
@@ -80,8 +93,16 @@ class LaunchForm(_ModelForm):
         super()._post_clean()  # type: ignore[misc]
 
 
+class WithdrawForm(ReasonForm):
+    @property
+    def impact(self) -> Impact | None:
+        """The blast radius of the end of this launch."""
+        row = row_of_dialog(Launch, self.object_id)
+        return impact.of(row.feature) if row else None
+
+
 @admin.register(Launch)
-class LaunchAdmin(ModelAdmin):
+class LaunchAdmin(ConfirmingAdmin):
     """Announcing, changing and withdrawing a launch each write an audit row."""
 
     form = LaunchForm
@@ -135,7 +156,7 @@ class LaunchAdmin(ModelAdmin):
         permission="withdraw",
         title="Withdraw this launch",
         description="The checks expect the usual spend again immediately.",
-        form=ReasonForm,
+        form=WithdrawForm,
         icon="event_busy",
         variant=ActionVariant.DANGER,
     )

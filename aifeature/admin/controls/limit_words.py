@@ -15,6 +15,12 @@ from aifeature.spec import Feature, Limits
 
 HELP: Final = MappingProxyType(
     {
+        "beta_users": "They may use it from stage beta on, also if they are in the hold-out.",
+        "beta_groups": "Their members may use it from stage beta on, except those in the hold-out.",
+        "beta_cap": "Most users who may join by themselves, at the stages beta and percent. 0: by"
+        " invitation only. Lowering it removes nobody.",
+        "holdout_percent": "Share of users who never get it, 0 to 50, so that its value can be"
+        " measured. Staff and invited users are not among them.",
         "daily_budget_usd": "Maximum spend of all users in one UTC day.",
         "user_daily_budget_usd": "Maximum charge to one user in one UTC day.",
         "user_daily_spend_usd": "Maximum cost of one user's calls in one UTC day, charged or not."

@@ -12,9 +12,11 @@ from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidge
 from aifeature import registry
 from aifeature.admin.common.show import moment, utc
 from aifeature.admin.controls.prompt_notices import FeatureForm
+from aifeature.admin.rollout import impact_panel
 from aifeature.models import Activation
 from aifeature.services.promotion import activations, standing
 from aifeature.services.promotion.standing import Standing
+from aifeature.services.rollout.impact import Impact
 from aifeature.spec import Feature
 
 
@@ -114,6 +116,11 @@ class ApproveForm(_PromptForm):
 
 class EndForm(_PromptForm):
     form_before_template = "aifeature/admin/prompt_end.html"
+
+    @property
+    def impact(self) -> Impact | None:
+        ends = self.now.override is not None and not self.now.after_override
+        return impact_panel.of_prompt(self.slug, staff_only=ends)
 
     def _seen(self) -> Activation | None:
         return self.now.override or self.now.request

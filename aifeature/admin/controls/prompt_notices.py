@@ -13,8 +13,10 @@ from django.urls import reverse
 from aifeature import registry
 from aifeature.admin.common.dialogs import ReasonForm
 from aifeature.admin.common.show import utc
+from aifeature.admin.rollout import impact_panel
 from aifeature.models import Activation, FeatureControl
 from aifeature.services.promotion import activations, gate_check
+from aifeature.services.rollout.impact import Impact
 
 
 class FeatureForm(ReasonForm):
@@ -23,6 +25,11 @@ class FeatureForm(ReasonForm):
     @property
     def slug(self) -> str:
         return unquote(str(self.object_id))
+
+    @property
+    def impact(self) -> Impact | None:
+        """The blast radius of what the dialog does."""
+        return impact_panel.of_prompt(self.slug)
 
     @property
     def notices(self) -> list[dict[str, Any]]:

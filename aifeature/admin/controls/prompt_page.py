@@ -16,6 +16,7 @@ from aifeature.admin.common.show import moment, span, utc
 from aifeature.admin.controls import cards, prompt_notices
 from aifeature.admin.controls.prompt_buttons import activate_button, buttons
 from aifeature.models import Activation, Evidence, FeatureControl
+from aifeature.prompts import Prompt
 from aifeature.services import controls
 from aifeature.services.promotion import activations, standing
 from aifeature.services.promotion.standing import Standing, Version
@@ -173,7 +174,7 @@ def _diff(now: Standing, query: Mapping[str, str]) -> dict[str, Any] | None:
         for name in [query.get(end, "")]
     )
     before, after = ({"system": each.system, "user": each.user} for each in (old, new))
-    figures = ((old.parameters.model_dump(), new.parameters.model_dump()),)
+    figures = ((_parameters(old), _parameters(new)),)
     return {
         "names": names,
         "ends": [("from", old.version), ("to", new.version)],
@@ -184,6 +185,11 @@ def _diff(now: Standing, query: Mapping[str, str]) -> dict[str, Any] | None:
         ],
         "parts": [part for part in prompt_diff.parts(before, after) if part.lines],
     }
+
+
+def _parameters(prompt: Prompt) -> dict[str, Any]:
+    models = ", ".join(prompt.models) or "those of the feature's routes"
+    return {**prompt.parameters.model_dump(), "models": models}
 
 
 def _history(row: Activation) -> list[Any]:

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -18,23 +18,22 @@ from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
-from aifeature.admin.common.base import ModelAdmin
+from aifeature.admin.common.base import row_of_dialog
 from aifeature.admin.common.dialogs import ReasonForm, button, done
 from aifeature.admin.common.names import feature_choices, title_of
 from aifeature.admin.common.read_only import FeatureFilter
 from aifeature.admin.common.show import moment_column
+from aifeature.admin.controls.confirm_form import ConfirmedForm
+from aifeature.admin.controls.confirm_page import ConfirmingAdmin
+from aifeature.admin.rollout import impact_panel
 from aifeature.models import RateOverride
 from aifeature.services.controls import rate_overrides
-
-if TYPE_CHECKING:  # only the stubs' class takes a model
-    _ModelForm = forms.ModelForm[RateOverride]
-else:
-    _ModelForm = forms.ModelForm
+from aifeature.services.rollout.impact import Impact
 
 _RATES = ("requests_per_minute", "tokens_per_minute", "in_flight")
 
 
-class RateOverrideForm(_ModelForm):
+class RateOverrideForm(ConfirmedForm):
     """Requires either a user or a group, at least one rate, and a reason."""
 
     feature = forms.ChoiceField(
@@ -61,6 +60,15 @@ class RateOverrideForm(_ModelForm):
             if name in self.fields:
                 self.fields[name].widget.attrs["placeholder"] = "same as the feature"
 
+    @property
+    def subject(self) -> str:
+        return f"the rates in {_where(self.instance)}"
+
+    @property
+    def impact(self) -> Impact:
+        """The blast radius of this exception."""
+        return impact_panel.of_rates(self.instance)
+
     def clean(self) -> dict[str, Any]:
         """Reject a form without exactly one of user and group, or without a rate."""
         found: dict[str, Any] = super().clean() or {}
@@ -75,8 +83,16 @@ class RateOverrideForm(_ModelForm):
         return found
 
 
+class LiftForm(ReasonForm):
+    @property
+    def impact(self) -> Impact | None:
+        """The blast radius of the end of this exception."""
+        row = row_of_dialog(RateOverride, self.object_id)
+        return impact_panel.of_rates(row) if row else None
+
+
 @admin.register(RateOverride)
-class RateOverrideAdmin(ModelAdmin):
+class RateOverrideAdmin(ConfirmingAdmin):
     """Creating, changing and lifting an exception each need a reason and write an audit row."""
 
     form = RateOverrideForm
@@ -106,7 +122,7 @@ class RateOverrideAdmin(ModelAdmin):
 
     @admin.display(description="feature", ordering="feature")
     def where(self, row: RateOverride) -> str:
-        return title_of(row.feature) if row.feature else "Every feature"
+        return _where(row)
 
     @display(
         description="state",
@@ -140,7 +156,7 @@ class RateOverrideAdmin(ModelAdmin):
         permission="lift",
         title="Lift this exception",
         description="The feature's own rates apply again immediately.",
-        form=ReasonForm,
+        form=LiftForm,
         icon="delete",
         variant=ActionVariant.DANGER,
     )
@@ -152,3 +168,7 @@ class RateOverrideAdmin(ModelAdmin):
         rate_overrides.lift(row, reason=reason, user_id=int(request.user.pk or 0))
         self.message_user(request, "The feature's own rates apply again.", messages.SUCCESS)
         return done("admin:aifeature_rateoverride_changelist")
+
+
+def _where(row: RateOverride) -> str:
+    return title_of(row.feature) if row.feature else "Every feature"

@@ -14,7 +14,6 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from unfold.enums import ActionVariant
 
-from aifeature.admin.common.base import ModelAdmin
 from aifeature.admin.common.dialog_page import FLIPPED
 from aifeature.admin.common.dialogs import button
 from aifeature.admin.common.names import title_of
@@ -24,6 +23,7 @@ from aifeature.admin.controls.switch_forms import (
     StopForm,
     change_reason_url,
 )
+from aifeature.admin.rollout.ramps import RampButtons
 from aifeature.models import FeatureControl, KillMode
 from aifeature.services.controls import switch
 from aifeature.services.controls.switch_state import ALL, SwitchState
@@ -32,14 +32,14 @@ STOP: Final = "aifeature.stop_feature"
 RELEASE: Final = "aifeature.release_feature"
 
 
-class SwitchButtons(ModelAdmin):
+class SwitchButtons(RampButtons):
     """Pulls and releases through `services.controls.switch`, each with its own permission.
 
     The list and the page of a feature show only buttons that have an effect. The theme's own
     buttons are the same for every row, in a menu that needs JavaScript.
     """
 
-    actions_row: Any = ("stop", "change_reason", "release")
+    actions_row: Any = (*RampButtons.actions_row, "stop", "change_reason", "release")
 
     def get_actions_row(self, request: HttpRequest) -> list[Any]:
         """Return none: `actions_row` only registers the addresses of the dialogs."""

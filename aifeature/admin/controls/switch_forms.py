@@ -16,9 +16,11 @@ from aifeature.admin.common import dialog_page
 from aifeature.admin.common.names import title_of
 from aifeature.admin.common.show import utc
 from aifeature.admin.controls.prompt_notices import FeatureForm
+from aifeature.admin.rollout import impact_panel
 from aifeature.models import KillMode
 from aifeature.services.controls import GLOBAL, switch_state
 from aifeature.services.controls.switch_state import ALL, SwitchState
+from aifeature.services.rollout.impact import Impact
 
 
 class _SwitchForm(FeatureForm):
@@ -54,6 +56,11 @@ class StopForm(_SwitchForm):
     """
 
     form_before_template = "aifeature/admin/switch_stop.html"
+
+    @property
+    def impact(self) -> Impact | None:
+        return impact_panel.of_stop(self.slug)
+
     mode = forms.ChoiceField(
         label="Waiting and running jobs",
         choices=(
@@ -71,6 +78,8 @@ class ChangeReasonForm(StopForm):
     """Shows the current reason. Takes a new one, and what happens to the jobs from now on."""
 
     form_before_template = "aifeature/admin/switch_change_reason.html"
+    impact = None
+    """It neither stops nor releases anything."""
 
     def __init__(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
@@ -91,6 +100,21 @@ class ReleaseForm(_SwitchForm):
         help_text="100 means all users. Users of a smaller share stay included when you raise it.",
     )
     field_order = ("percent", "reason")
+
+    @property
+    def impact_heading(self) -> str:
+        percent = self._percent()
+        users = "all users" if percent == ALL else f"{percent} % of users"
+        return f"Blast radius of a release for {users}"
+
+    @property
+    def impact(self) -> Impact | None:
+        return impact_panel.of_release(self.slug, self._percent())
+
+    def _percent(self) -> int:
+        """Return the share that was entered, or all users."""
+        found: int = self.cleaned_data.get("percent", ALL) if self.is_bound else ALL
+        return found
 
     def clean_percent(self) -> int:
         """Reject a release that would not admit more users than now."""

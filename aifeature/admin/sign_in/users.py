@@ -26,7 +26,15 @@ from aifeature.admin.common.base import ModelAdmin
 from aifeature.admin.common.dialogs import button, done
 from aifeature.admin.common.personal_data import WithoutPersonalDataForm
 from aifeature.admin.sign_in.reach import is_within_reach
-from aifeature.models import ApiToken, Attempt, ControlChange, Job, Launch, RateOverride
+from aifeature.models import (
+    AccessBlock,
+    ApiToken,
+    Attempt,
+    ControlChange,
+    Job,
+    Launch,
+    RateOverride,
+)
 from aifeature.services.sign_in import sign_ins
 
 admin.site.unregister(User)
@@ -38,6 +46,7 @@ _RECORDS: tuple[tuple[type[Model], str, str], ...] = (
     (Attempt, "settled_by", "has settled calls in the ledger. Deactivate the user instead."),
     (ControlChange, "user", "has changes in the audit log. Deactivate the user instead."),
     (RateOverride, "created_by", "has created rate exceptions. Deactivate the user instead."),
+    (AccessBlock, "created_by", "has blocked users. Deactivate the user instead."),
     (Launch, "announced_by", "has announced launches. Deactivate the user instead."),
 )
 

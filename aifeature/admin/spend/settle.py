@@ -70,7 +70,11 @@ class PayerFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         del request, model_admin
-        return [("users", "Budgets of features"), ("evals", "Budget of evaluations")]
+        return [
+            ("users", "Budgets of features"),
+            ("evals", "Budget of evaluations"),
+            ("shadows", "Budgets of shadows"),
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Attempt]) -> QuerySet[Attempt]:
         del request
@@ -78,7 +82,9 @@ class PayerFilter(admin.SimpleListFilter):
             case "users":
                 return queryset.filter(budget="")
             case "evals":
-                return queryset.exclude(budget="")
+                return queryset.filter(budget="_evals")
+            case "shadows":
+                return queryset.filter(budget__startswith="_shadow:")
         return queryset
 
 

@@ -17,6 +17,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
 from aifeature.models import (
+    AccessBlock,
     Activation,
     ApiToken,
     Attempt,
@@ -28,6 +29,7 @@ from aifeature.models import (
     RateOverride,
     Worker,
 )
+from tests.integration.admin.confirming import is_asking, sent_again
 
 TABLES: Final[dict[str, tuple[type[Model], tuple[str, ...]]]] = {
     "accounts": (User, ("username", "is_active", "email")),
@@ -38,6 +40,7 @@ TABLES: Final[dict[str, tuple[type[Model], tuple[str, ...]]]] = {
     "live": (Activation, ("feature", "version", "kind")),
     "breakers": (ModelControl, ("forced",)),
     "rates": (RateOverride, ("feature", "in_flight", "reason")),
+    "blocks": (AccessBlock, ("feature", "message", "reason")),
     "launches": (Launch, ("feature", "factor")),
     "workers": (Worker, ("slots",)),
     "trail": (ControlChange, ("feature", "field", "new")),
@@ -146,9 +149,17 @@ def rob(
 
 
 def _post(client: Client, address: str, data: dict[str, Any]) -> Any:
-    """Send a form as a browser does. The multipart encoding takes longer to write and to read."""
+    """Send a form, and confirm it, as a browser does.
+
+    The multipart encoding takes longer to write and to read.
+    """
     body = urlencode(data, doseq=True)
-    return client.post(address, body, content_type="application/x-www-form-urlencoded")
+    kind = "application/x-www-form-urlencoded"
+    answer = client.post(address, body, content_type=kind)
+    if is_asking(answer):
+        again = urlencode(sent_again(answer.text), doseq=True)
+        answer = client.post(address, again, content_type=kind)
+    return answer
 
 
 def greed(world: World) -> dict[str, Any]:

@@ -14,23 +14,29 @@ from django.urls import reverse
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from aifeature.models import (
+    AccessBlock,
     Alert,
     ApiToken,
     Attempt,
+    Canary,
     CheckRun,
     ControlChange,
     FeatureControl,
+    Feedback,
     GuardEvent,
     Job,
     ModelControl,
     ProviderAccount,
     RateOverride,
+    RefusedSubmissions,
+    Shadow,
     SpendWindow,
     WebFailure,
     Worker,
 )
 from evals.models import Run, WeeklyRun
 from project.admin_site import environment, navigation
+from tests.canary_rows import started
 from tests.integration.admin.conftest import PROMPT, MakeAttempt, MakeJob, Staff
 from tests.integration.job_rows import make_launch
 from tests.unit.evals.test_report import a_run, case
@@ -43,10 +49,14 @@ NO_ADD = {
     *(Alert, CheckRun, ModelControl, ProviderAccount, WebFailure, Run),
     WeeklyRun,
     GuardEvent,
+    Canary,
+    Feedback,
+    RefusedSubmissions,
 }
 EDIT_NEVER = [
     *(Job, Attempt, SpendWindow, ControlChange, ApiToken, Alert, CheckRun, ModelControl),
-    *(ProviderAccount, WebFailure, Run, WeeklyRun, GuardEvent),
+    *(ProviderAccount, WebFailure, Run, WeeklyRun, GuardEvent, Canary, Feedback, Shadow),
+    RefusedSubmissions,
 ]
 
 
@@ -65,7 +75,8 @@ def rows(make_job: MakeJob, make_attempt: MakeAttempt, boss: User, customer: Use
         job,
         make_attempt(job),
         SpendWindow.objects.create(scope="global", key="", day="2026-11-01", spent_micro=5),
-        FeatureControl.objects.create(feature="summarize"),
+        started(boss),
+        FeatureControl.objects.get(feature="summarize"),
         ControlChange.objects.create(feature="_everything", field="killed", reason="r", user=boss),
         GuardEvent.objects.create(
             user=customer,
@@ -77,6 +88,16 @@ def rows(make_job: MakeJob, make_attempt: MakeAttempt, boss: User, customer: Use
             action="tightened",
             evidence=PROMPT,
         ),
+        Feedback.objects.create(
+            user=customer,
+            job=job,
+            feature="summarize",
+            rating=-1,
+            first_rating=-1,
+            reasons=["wrong"],
+            comment="<script>alert('a comment')</script>",
+            answer={"summary": PROMPT},
+        ),
         Worker.objects.create(name="llm@host", slots=4, seen_at=Now()),
         ApiToken.issue(user_id=customer.pk, name="ci")[0],
         Alert.objects.create(kind="drift", subject="global", summary="s", figures={"a_micro": 5}),
@@ -84,7 +105,20 @@ def rows(make_job: MakeJob, make_attempt: MakeAttempt, boss: User, customer: Use
         ModelControl.objects.create(model="claude-haiku-5-5"),
         WebFailure.objects.create(reference="W-0123456789", status=500, code="KeyError"),
         ProviderAccount.objects.create(account="sandbox, key 0", stopped_at=Now(), code="x"),
+        AccessBlock.objects.create(user=customer, reason="r", created_by=boss),
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
+        RefusedSubmissions.objects.create(
+            user=customer, feature="summarize", day="2026-11-01", kind="rate_limited", count=2
+        ),
+        Shadow.objects.create(
+            feature="summarize",
+            version="v3",
+            live_version="v4",
+            percent=5,
+            daily_budget_usd=1,
+            reason="<script>alert('a reason')</script>",
+            ends_at=Now(),
+        ),
         make_launch(),
         run,
         WeeklyRun.objects.create(feature="triage", version="v1", run=run, note="Under way."),
@@ -160,15 +194,20 @@ def test_the_sidebar_follows_permissions(rf: RequestFactory, boss: User, custome
     with override_settings(FLOWER_URL="http://flower.example/"):
         titles = [item["title"] for group in navigation(visit) for item in group["items"]]
     assert titles == [
-        *("Jobs", "Attempts", "Web failures", "Workers", "Alerts", "Features", "Evaluations"),
+        *("Jobs", "Attempts", "Web failures", "Workers", "Alerts", "Features", "Canaries"),
         *(
+            "Evaluations",
             "Regression runs",
             "Models",
             "Provider accounts",
+            "Shadows",
+            "People",
             "Rates of users",
+            "Blocked users",
             "Launches",
             "Changes",
             "Guard events",
+            "Feedback",
             "Spend",
         ),
         *("Users", "Groups", "API tokens", "Periodic tasks", "Checks", "Flower"),

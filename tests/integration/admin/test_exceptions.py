@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 
 from aifeature.models import ControlChange, Launch, RateOverride
+from tests.integration.admin.confirming import confirm, is_asking, submit
 from tests.integration.admin.conftest import Staff
 from tests.integration.job_rows import make_launch
 
@@ -41,7 +42,7 @@ def rates(customer: User) -> dict[str, Any]:
 
 
 def test_rates_are_audited(page: Client, boss: User, customer: User, rates: dict[str, Any]) -> None:
-    assert page.post(f"{RATES}add/", rates).status_code == 302
+    assert submit(page, f"{RATES}add/", rates).status_code == 302
     row = RateOverride.objects.get()
     assert (row.user, row.feature, row.in_flight) == (customer, "summarize", 2)
     assert row.requests_per_minute == Decimal(5)
@@ -56,10 +57,10 @@ def test_rates_are_audited(page: Client, boss: User, customer: User, rates: dict
 
 
 def test_changed_rates_are_audited(page: Client, customer: User, rates: dict[str, Any]) -> None:
-    page.post(f"{RATES}add/", {**rates, "expires_at_0": "", "expires_at_1": ""})
+    submit(page, f"{RATES}add/", {**rates, "expires_at_0": "", "expires_at_1": ""})
     address = f"{RATES}{RateOverride.objects.get().pk}/change/"
     change = {**rates, "expires_at_0": "", "expires_at_1": ""}
-    assert page.post(address, {**change, "in_flight": "", "reason": "Less."}).status_code == 302
+    assert submit(page, address, {**change, "in_flight": "", "reason": "Less."}).status_code == 302
     assert trail()[1] == (
         "summarize",
         "rate_override",
@@ -71,7 +72,7 @@ def test_changed_rates_are_audited(page: Client, customer: User, rates: dict[str
 
 def test_rates_of_a_group_for_every_feature(page: Client, rates: dict[str, Any]) -> None:
     group = Group.objects.create(name="partners")
-    page.post(f"{RATES}add/", {**rates, "user": "", "group": group.pk, "feature": ""})
+    submit(page, f"{RATES}add/", {**rates, "user": "", "group": group.pk, "feature": ""})
     assert RateOverride.objects.get().group == group
     assert trail()[0][:2] == ("_everything", "rate_override")
     assert trail()[0][3].startswith("group partners: 5 requests/min")
@@ -97,7 +98,7 @@ def test_incomplete_rates_are_refused(
 ) -> None:
     if change.get("group"):
         change = {"group": str(Group.objects.create(name="partners").pk)}
-    answer = page.post(f"{RATES}add/", {**rates, **change})
+    answer = submit(page, f"{RATES}add/", {**rates, **change})
     assert answer.status_code == 200
     assert message in str(answer.context["adminform"].form.errors)
     assert not RateOverride.objects.exists()
@@ -146,6 +147,49 @@ def test_expired_rates_are_marked_and_name_no_user(page: Client, customer: User)
     assert "customer" not in str(rate)
 
 
+def test_rates_are_stored_only_after_their_blast_radius_was_shown(
+    page: Client, customer: User, boss: User, rates: dict[str, Any]
+) -> None:
+    partners = Group.objects.create(name="partners")
+    partners.user_set.add(customer, boss)
+    address = f"{RATES}add/?user={customer.pk}&feature=summarize"
+    asked = page.post(address, {**rates, "user": "", "group": partners.pk})
+    assert is_asking(asked)
+    for part in (
+        "Blast radius",
+        "It applies to 2 users.",
+        "0 jobs wait, 0 run.",
+        "<dt>Group</dt><dd><strong>partners</strong>",
+        "<dt>Calls at once</dt><dd><strong>2</strong>",
+        "A large customer.",
+    ):
+        assert part in asked.text
+    assert not RateOverride.objects.exists()
+    assert "You went back" in confirm(page, asked, address, _back="1").text
+    other = confirm(page, asked, address, in_flight="3")
+    assert is_asking(other), "other values than those shown need a confirmation of their own"
+    assert not RateOverride.objects.exists()
+    assert trail() == []
+    assert confirm(page, asked, address).status_code == 302
+    row = RateOverride.objects.get()
+    assert (row.group, row.in_flight) == (partners, 2)
+
+    address = f"{RATES}{row.pk}/change/"
+    own = {**rates, "group": "", "requests_per_minute": "9"}
+    asked = page.post(address, own)
+    for part in ("It applies to 1 user.", "<span>partners</span>", "<strong>customer</strong>"):
+        assert part in asked.text
+    RateOverride.objects.filter(pk=row.pk).update(requests_per_minute=7)
+    late = confirm(page, asked, address)
+    assert is_asking(late), "the rate that it showed was changed since"
+    assert "<span>7.00</span>" in late.text
+    assert confirm(page, late, address).status_code == 302
+    reworded = {**own, "reason": "As agreed."}
+    assert page.post(address, reworded).status_code == 302, "a reason alone affects nobody"
+    row.refresh_from_db()
+    assert (row.user, row.requests_per_minute, row.reason) == (customer, Decimal(9), "As agreed.")
+
+
 @pytest.fixture
 def launch() -> dict[str, Any]:
     return {
@@ -159,7 +203,18 @@ def launch() -> dict[str, Any]:
 
 
 def test_a_launch_has_a_factor_and_hours(page: Client, boss: User, launch: dict[str, Any]) -> None:
-    assert page.post(f"{LAUNCHES}add/", launch).status_code == 302
+    asked = page.post(f"{LAUNCHES}add/", launch)
+    assert is_asking(asked)
+    for part in (
+        "Blast radius",
+        "may use it",
+        "2099-03-01 09:00:00 UTC",
+        "Note: The spring campaign.",
+    ):
+        assert part in asked.text
+    assert not Launch.objects.exists(), "nothing is stored before the confirmation"
+    assert is_asking(confirm(page, asked, f"{LAUNCHES}add/", factor="4"))
+    assert confirm(page, asked, f"{LAUNCHES}add/").status_code == 302
     row = Launch.objects.get()
     assert (row.factor, row.announced_by) == (Decimal(3), boss)
     assert row.ends_at - row.starts_at == timedelta(hours=36)
@@ -168,7 +223,7 @@ def test_a_launch_has_a_factor_and_hours(page: Client, boss: User, launch: dict[
     assert "upcoming" in page.get(LAUNCHES).text
     address = f"{LAUNCHES}{row.pk}/change/"
     assert page.get(address).context["adminform"].form["hours"].value() == 36
-    assert page.post(address, {**launch, "hours": "12.5"}).status_code == 302
+    assert submit(page, address, {**launch, "hours": "12.5"}).status_code == 302
     row.refresh_from_db()
     assert row.ends_at - row.starts_at == timedelta(hours=12.5)
     assert trail()[1][2:4] == (
@@ -190,7 +245,7 @@ def test_a_launch_has_a_factor_and_hours(page: Client, boss: User, launch: dict[
 def test_an_invalid_launch_is_refused(
     page: Client, db: None, launch: dict[str, Any], field: str, value: str
 ) -> None:
-    answer = page.post(f"{LAUNCHES}add/", {**launch, field: value})
+    answer = submit(page, f"{LAUNCHES}add/", {**launch, field: value})
     assert answer.status_code == 200
     errors = str(answer.context["adminform"].form.errors)
     assert errors
@@ -200,7 +255,7 @@ def test_an_invalid_launch_is_refused(
 
 
 def test_a_withdrawal_needs_a_reason(page: Client, staff: Staff, launch: dict[str, Any]) -> None:
-    page.post(f"{LAUNCHES}add/", {**launch, "feature": "_everything"})
+    submit(page, f"{LAUNCHES}add/", {**launch, "feature": "_everything"})
     address = f"{LAUNCHES}{Launch.objects.get().pk}/withdraw/"
     form = {"_form_submitted": "on", "reason": "Put off."}
     assert staff("view_launch", "change_launch").post(address, form).status_code == 403
@@ -215,8 +270,8 @@ def test_a_withdrawal_needs_a_reason(page: Client, staff: Staff, launch: dict[st
 def test_a_user_can_be_given_by_an_id(page: Client, customer: User, rates: dict[str, Any]) -> None:
     assert 'name="user-id"' in page.get(f"{RATES}add/").text
     typed = {**rates, "user": "", "user-id": f" {customer.pk} "}
-    assert page.post(f"{RATES}add/", typed).status_code == 302
+    assert submit(page, f"{RATES}add/", typed).status_code == 302
     assert RateOverride.objects.get().user == customer
     for wrong in ("0", "customer", "1,2", str(10**30)):
-        again = page.post(f"{RATES}add/", {**typed, "user-id": wrong})
+        again = submit(page, f"{RATES}add/", {**typed, "user-id": wrong})
         assert "user" in again.context["adminform"].form.errors

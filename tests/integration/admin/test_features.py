@@ -18,6 +18,7 @@ from aifeature.services.provider import model_views
 from aifeature.services.provider.model_views import LimitStatus, Live
 from aifeature.system_checks import LARGEST_SHARE, largest_bound_micro
 from tests import proof
+from tests.integration.admin.confirming import confirm, is_asking, submit
 from tests.integration.admin.conftest import Staff
 from workers.inference import catalog
 
@@ -32,15 +33,21 @@ def shown(page: Client, address: str = DETAIL) -> dict[str, Any]:
     """The values that a browser would send back unchanged."""
     form = page.get(address).context["adminform"].form
     values = {name: form[name].value() for name in form.fields}
-    invited = values.get("beta_users") or []
-    values["beta_users"] = [getattr(user, "pk", user) for user in invited]
+    for name in ("beta_users", "beta_groups"):
+        values[name] = [getattr(row, "pk", row) for row in values.get(name) or []]
     return {
         name: value for name, value in values.items() if value is not None and value is not False
     }
 
 
-def save(page: Client, address: str = DETAIL, **changes: Any) -> Any:
-    return page.post(address, {**shown(page, address), **changes})
+def save(page: Client, address: str = DETAIL, /, **changes: Any) -> Any:
+    """Save the form, and confirm the change if the page requests it."""
+    return submit(page, address, {**shown(page, address), **changes})
+
+
+def landed(page: Client, saved: Any) -> Any:
+    """The page to which a save leads."""
+    return page.get(saved["Location"])
 
 
 def trail(slug: str = "summarize") -> list[tuple[str, str, str]]:
@@ -128,13 +135,13 @@ def test_a_spend_cap_that_a_few_users_reach_gets_a_warning(page: Client) -> None
     daily = registry.get("summarize").limits.daily_budget_usd
     assert daily is not None
     values = {"user_daily_spend_usd": str(daily / LARGEST_SHARE)}
-    page.post(DETAIL, {**shown(page), **values, "reason": "A fifth."}, follow=True)
+    landed(page, save(page, **values, reason="A fifth."))
     assert "a few users can stop it" not in page.get(LIST).text
     values = {"user_daily_spend_usd": str(daily / LARGEST_SHARE + 1)}
-    response = page.post(DETAIL, {**shown(page), **values, "reason": "More."}, follow=True)
+    response = landed(page, save(page, **values, reason="More."))
     assert "a few users can stop it for all" in response.text
     assert len(trail()) == 2, "it is allowed"
-    response = page.post(DETAIL, {**shown(page), "percent": "5", "reason": "Ramp."}, follow=True)
+    response = landed(page, save(page, percent="5", reason="Ramp."))
     assert "a few users can stop it" not in response.text, "other changes do not repeat it"
 
 
@@ -143,7 +150,7 @@ def test_a_spend_cap_that_a_few_users_reach_gets_a_warning(page: Client) -> None
 )
 def test_a_cap_that_a_few_users_reach_gets_a_warning(page: Client, values: dict[str, str]) -> None:
     """A user may cost twice the charge; the feature's day may become small as well."""
-    response = page.post(DETAIL, {**shown(page), **values, "reason": "Save."}, follow=True)
+    response = landed(page, save(page, **values, reason="Save."))
     assert "a few users can stop it for all" in response.text
     assert len(trail()) == 1, "it is allowed"
 
@@ -334,3 +341,43 @@ def test_a_failed_save_names_each_error_at_the_top(page: Client) -> None:
         assert all(error in top for error in errors), top
         assert text.index('id="not-saved"') < text.index("aif-facts"), "above the day's figures"
     assert 'id="not-saved"' not in page.get(DETAIL).text
+
+
+def test_a_change_is_stored_only_after_its_blast_radius_was_shown(
+    page: Client, boss: User, customer: User
+) -> None:
+    proof.activate("summarize")
+    typed = {"stage": "beta", "beta_users": [boss.pk, customer.pk], "daily_budget_usd": "12.50"}
+    asked = page.post(DETAIL, {**shown(page), **typed, "reason": "A <b>pilot</b>."})
+    assert is_asking(asked)
+    for part in (
+        "Blast radius",
+        "2 of 2 users may use it after this (now 0).",
+        "0 jobs wait, 0 run.",
+        "a daily budget of $12.50",
+        "<strong>12.50</strong>",
+        "A &lt;b&gt;pilot&lt;/b&gt;.",
+        "boss, customer",
+    ):
+        assert part in asked.text
+    assert trail() == []
+    assert not FeatureControl.objects.get(feature="summarize").beta_users.exists(), "only counted"
+
+    back = confirm(page, asked, DETAIL, _back="1")
+    assert "You went back" in back.text
+    assert back.context["adminform"].form["stage"].value() == "beta", "the entries are kept"
+    other = confirm(page, asked, DETAIL, stage="everyone")
+    assert is_asking(other), "other values than those shown need a confirmation of their own"
+    assert trail() == []
+
+    assert confirm(page, asked, DETAIL).status_code == 302
+    assert {field for field, *_ in trail()} == {"stage", "beta_users", "daily_budget_usd"}
+    assert set(FeatureControl.objects.get(feature="summarize").beta_users.all()) == {boss, customer}
+    late = confirm(page, asked, DETAIL)
+    assert "changed while you had the page open" in late.text
+
+
+def test_a_harmless_change_needs_no_confirmation(page: Client) -> None:
+    sent = {**shown(page), "retention_days": "14", "reason": "Less."}
+    assert page.post(DETAIL, sent).status_code == 302
+    assert trail() == [("retention_days", "", "14")]

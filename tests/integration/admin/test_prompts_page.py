@@ -20,6 +20,7 @@ from aifeature.services.promotion import activations, standing
 from tests import proof
 from tests.browser import scenes
 from tests.integration.admin.conftest import MakeJob, Staff
+from tests.integration.admin.test_features import save
 from tests.unit.evals.test_report import a_run, a_verdict, case
 
 pytestmark = pytest.mark.slow
@@ -309,11 +310,8 @@ def test_an_invitation_needs_fresh_evidence_and_its_removal_does_not(
     page: Client, customer: User, boss: User, stage: Stage
 ) -> None:
     def invite(*users: User, **values: Any) -> dict[str, Any]:
-        form = page.get(DETAIL).context["adminform"].form
-        sent = {name: form[name].value() for name in form.fields}
-        sent = {name: value for name, value in sent.items() if value not in (None, [])}
-        sent |= {"beta_users": [user.pk for user in users], "reason": "r"}
-        answer = page.post(DETAIL, {**sent, **values})
+        invited = [user.pk for user in users]
+        answer = save(page, DETAIL, beta_users=invited, reason="r", **values)
         return answer.context["adminform"].form.errors if answer.status_code == 200 else {}
 
     proof.open_to_users(SLUG)

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aifeature.models import (
+    AccessBlock,
     ApiToken,
     AttemptState,
     FeatureControl,
@@ -54,6 +55,9 @@ OBTAINS: dict[str, set[str]] = {
     "add_rateoverride": {"rates", "trail"},
     "change_rateoverride": {"rates", "trail"},
     "delete_rateoverride": {"rates", "trail"},
+    "add_accessblock": {"blocks", "trail"},
+    "change_accessblock": {"blocks", "trail"},
+    "delete_accessblock": {"blocks", "trail"},
     "add_launch": {"launches", "trail"},
     "change_launch": {"launches", "trail"},
     "delete_launch": {"launches", "trail"},
@@ -109,6 +113,7 @@ def world(
         FeatureControl.objects.get(feature="summarize"),
         ModelControl.objects.get(model="claude-haiku-5-5"),
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
+        AccessBlock.objects.create(user=customer, reason="r", created_by=boss),
         GuardEvent.objects.create(
             user=customer,
             job=failed,

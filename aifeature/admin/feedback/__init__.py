@@ -1,0 +1,1 @@
+"""Opinions of users: the list of ratings, and a page of figures for each feature."""

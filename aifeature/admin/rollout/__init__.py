@@ -1,0 +1,1 @@
+"""Ramps, canaries, shadows, and the reach of a change."""
