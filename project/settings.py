@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from datetime import timedelta
 from typing import Any
@@ -262,6 +263,7 @@ AIFEATURE: dict[str, Any] = {
     "EVALS_RETENTION_DAYS": ENV.evals_retention_days,
     "EVIDENCE_DAYS": ENV.evidence_days,
     "GUARD_EVENT_DAYS": ENV.guard_event_days,
+    "FEATURE_FLAGS": env.feature_flags(os.environ),
 }
 
 CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
@@ -291,6 +293,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"queue": "control"},
     },
+    "Move ramps and canaries": {
+        "task": "control.rollout",
+        "schedule": 60.0,
+        "options": {"queue": "control"},
+    },
     "Delete old content": {
         "task": "control.retention",
         # The first run of a day deletes the content. The others cover a missed run.
@@ -311,6 +318,11 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "Drive regression evals": {
         "task": "evals.drive",
+        "schedule": 15.0,
+        "options": {"queue": "evals"},
+    },
+    "Drive shadows": {
+        "task": "shadows.drive",
         "schedule": 15.0,
         "options": {"queue": "evals"},
     },

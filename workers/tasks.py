@@ -23,6 +23,8 @@ from aifeature.services.monitoring.spikes import check as spikes
 from aifeature.services.privacy import retention
 from aifeature.services.promotion import gate_check
 from aifeature.services.provider import watch
+from aifeature.services.rollout import check as rollout
+from aifeature.services.shadows import driver as shadows
 from aifeature.services.spend import budgets, reconciler
 from evals import retention as eval_outputs
 from evals.weekly import ticks as weekly_evals
@@ -128,6 +130,12 @@ def check_controls(**_: Any) -> str:
     return check_runs.run(row_check.TASK, gate_check.check).result
 
 
+@shared_task(name=rollout.TASK)
+def check_rollout(**_: Any) -> str:
+    """Move, hold or step back what is rolled out in steps."""
+    return check_runs.run(rollout.TASK, rollout.check).result
+
+
 @shared_task(name=spikes.TASK)
 def check_spikes(**_: Any) -> bool:
     """Throttle users and stop features with unusually high spend, once a minute."""
@@ -144,3 +152,9 @@ def begin_weekly_evals(**_: Any) -> str:
 def drive_weekly_evals(**_: Any) -> str:
     """Take the open regression runs some steps further."""
     return check_runs.run(weekly_evals.DRIVE, weekly_evals.drive).result
+
+
+@shared_task(name=shadows.TASK)
+def drive_shadows(**_: Any) -> str:
+    """Copy some requests for candidates, and compare what was answered."""
+    return check_runs.run(shadows.TASK, shadows.drive).result

@@ -46,6 +46,8 @@ RUNBOOKS: Final = {
     "eval_incomplete": "regression",
     "model_changed": "regression",
     "control_unknown": "controls",
+    "ramp_held": "ramp",
+    "ramp_stepped_back": "ramp",
     "check_late": "watchers",
     "no_worker": "watchers",
     "schedule_broken": "watchers",
@@ -53,6 +55,8 @@ RUNBOOKS: Final = {
     USER_FLAGGED: "guards",
     "answer_garbled": "odd-answers",
     "usage_unseen": "odd-answers",
+    "canary_rolled_back": "canary",
+    "canary_held": "canary",
 }
 """Page of deploy/runbooks/ by alert kind."""
 

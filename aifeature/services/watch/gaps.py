@@ -29,6 +29,7 @@ ONCE_PER_S: Final[Mapping[str, int]] = MappingProxyType(
         "control.retention": DAY_S,
         "evals.drive": 60,  # it waits for a thread while evaluations call a model in each
         "evals.weekly": DAY_S,
+        "shadows.drive": 60,  # as evals.drive
     }
 )
 """Tasks that run once per period of this many seconds, even if they are sent more often."""

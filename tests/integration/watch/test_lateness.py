@@ -37,7 +37,9 @@ ALLOWED_S = {
     "control.cost_spike": 240,
     "control.reconcile": 1200,
     "control.retention": 90_000,
+    "control.rollout": 240,
     "evals.drive": 240,
+    "shadows.drive": 240,
     "evals.weekly": 590_400,
 }
 """Seconds: three intervals after a run was due, at least a minute; an hour if daily or weekly."""
