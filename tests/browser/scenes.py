@@ -17,26 +17,45 @@ from aifeature.features.answer import handbook as answer_handbook
 from aifeature.guarding import Finding, Guard
 from aifeature.models import (
     TERMINAL,
+    AccessBlock,
     ApiToken,
     Attempt,
     AttemptState,
+    BetaMember,
+    Canary,
     CheckRun,
+    ControlChange,
+    FeatureControl,
     Forced,
     Job,
     KillMode,
     Launch,
+    NpsAnswer,
+    Origin,
+    Ramp,
     RateOverride,
+    RefusedSubmissions,
+    Shadow,
+    ShadowPair,
+    SpendHour,
     SpendWindow,
+    Stage,
     Status,
 )
+from aifeature.policies import percent
 from aifeature.reasons import FailureCode
+from aifeature.services import controls, rollout
+from aifeature.services.access import blocks
 from aifeature.services.alerting import alerts
 from aifeature.services.controls import breakers, effective, flags, switch
+from aifeature.services.feedback import outcomes, signals, votes
 from aifeature.services.guards import audit
 from aifeature.services.promotion import activations
+from aifeature.services.rollout import ramps
 from aifeature.services.texts import FAILED
 from evals.models import Run, Sample, WeeklyRun
-from tests import proof
+from tests import canary_rows, proof
+from tests.readings import plant
 from tests.unit.evals.test_report import HOSTILE, a_run, a_verdict, arm, case, interval, repeats
 
 if TYPE_CHECKING:
@@ -135,6 +154,62 @@ def answered(user: User, *, known: bool = True, text: str = "", **values: Any) -
         },
         **{"model": "claude-haiku-5-5", "prompt_version": "v1", **values},
     )
+
+
+def rated(user: User) -> dict[str, Job]:
+    """Create a user's answers: not rated, rated down with a comment, rated up, and a failure.
+
+    They are enough for the NPS question.
+    """
+    made = {name: job(user, Status.SUCCEEDED) for name in ("new", "down", "up")}
+    made["failed"] = job(user, Status.FAILED)
+    votes.rate(
+        user=user,
+        job_id=made["down"].pk,
+        rating=-1,
+        reasons=["wrong", "incomplete"],
+        comment="It says Porto, and the depot is in Lisbon.",
+    )
+    votes.rate(user=user, job_id=made["up"].pk, rating=1)
+    return made
+
+
+def opinions() -> None:
+    """Create 120 users of `summarize` with ratings, signals, outcomes, NPS and a hold-out."""
+    proof.open_to_users("summarize")
+    FeatureControl.objects.filter(feature="summarize").update(holdout_percent=30)
+    fields = {"field": "holdout_percent", "old": "0", "new": "30", "reason": "Is it worth it?"}
+    ControlChange.objects.create(feature="summarize", **fields)
+    told = ("It mixes up the two depots.", "The date is wrong.", "Too long for a phone.")
+    why = (["wrong"], ["wrong", "incomplete"], ["too_long"])
+    for number in range(120):
+        user = User.objects.create(username=f"rater{number}")
+        held_out = percent.place_for("summarize", "holdout", user.pk) < 30
+        if number % 5 < (1 if held_out else 3):
+            outcomes.record(user=user, feature="summarize", name="ticket_closed")
+        if held_out:
+            continue
+        version = "v3" if number // 3 % 4 else "v4"
+        made = [
+            job(user, Status.SUCCEEDED, age=timedelta(days=age), prompt_version=version)
+            for age in (12, 10 - number % 7)
+        ]
+        for name in ("copied", "edited")[: number % 3]:
+            signals.note(user=user, job_id=made[0].pk, signal=signals.Signal(name))
+        if number % 9 == 0:
+            job(user, Status.CANCELLED, cancelled_by="user")
+        if number % 2:
+            NpsAnswer.objects.create(user=user, feature="summarize", score=10 - number % 11 // 2)
+        down = number % 6 == 0
+        if number % 3:
+            continue
+        votes.rate(
+            user=user,
+            job_id=made[1].pk,
+            rating=-1 if down else 1,
+            reasons=why[number % 9 // 3] if down else ["clear"],
+            comment=told[number % 9 // 3] if down else "",
+        )
 
 
 def pause(staff: User) -> None:
@@ -283,6 +358,38 @@ def bad_day(staff: User) -> None:
     )
 
 
+def held_ramp(staff: User) -> None:
+    """A ramp of `triage` at its second step, held since an hour, among users with spend."""
+    now = timezone.now()
+    for number in range(120):
+        User.objects.create(username=f"reader{number}")
+    readers = User.objects.filter(username__startswith="reader").order_by("pk")
+    hours = [
+        SpendHour(
+            scope=SpendWindow.Scope.USER,
+            key=f"triage:{reader.pk}",
+            hour=(now - timedelta(days=day)).replace(minute=0, second=0, microsecond=0),
+            spend_micro=40_000 * (1 + (number * 7 + day * 3) % 11) ** 2,
+            calls=3,
+        )
+        for number, reader in enumerate(readers[:40])
+        for day in range(1, 8)
+    ]
+    SpendHour.objects.bulk_create(hours)
+    controls.change("triage", {"stage": "percent", "percent": 1}, reason="r", check_name="test")
+    ramps.start(
+        "triage", steps=[5, 10, 25, 100], hours_per_step=24, reason="Launch.", user_id=staff.pk
+    )
+    plant("triage")
+    ramp = Ramp.objects.filter(feature="triage")
+    ramp.update(healthy_s=24 * 3_600)
+    ramps.check()
+    ramp.update(healthy_s=9.4 * 3_600)
+    plant("triage", errors="amber")
+    ramps.check()
+    ramp.update(held_since=now - timedelta(hours=1))
+
+
 def flagged(user: User) -> None:
     """Store three requests that tried to steer the AI, and slow their user down."""
     texts = (
@@ -311,6 +418,137 @@ def flagged(user: User) -> None:
             findings=[Finding(Guard.PERSONAL_DATA, "email", "Write to [email 1].", 2)],
         )
     flags.note(registry.get("triage"), user.pk)
+
+
+def canaries_of_summarize(staff: User) -> Canary:
+    """Promote nothing, stop one canary, and let another one find that its answers are slow."""
+    first = canary_rows.started(staff, percent=10)
+    rollout.canaries.check()
+    rollout.canaries.stop(first.pk, reason="The wrong share.", user_id=staff.pk)
+    why = "v3 is shorter, and half as dear."
+    canary = rollout.canaries.start(
+        "summarize", canary_rows.CANDIDATE, percent=10, reason=why, user_id=staff.pk
+    )
+    slow: dict[str, Any] = {"started_at": timezone.now() - timedelta(minutes=1)}
+    for batch in range(6):
+        canary_rows.plant(canary, "live", 150, harmed=3)
+        canary_rows.plant(canary, "live", 12, **slow)
+        canary_rows.plant(canary, "candidate", 15, harmed=int(batch % 3 == 0))
+        canary_rows.plant(canary, "candidate", 2, **slow)
+    rollout.canaries.share(canary.pk, 20, reason="No harm so far.", user_id=staff.pk)
+    rollout.canaries.check()
+    rollout.canaries.hold(canary.pk, reason="Wait for the weekend.", user_id=staff.pk)
+    canary.refresh_from_db()
+    return canary
+
+
+def rolled_back_canary(staff: User, canary: Canary) -> None:
+    """Let the canary roll itself back."""
+    del staff
+    canary_rows.plant(canary, "live", 160, harmed=3)
+    canary_rows.plant(canary, "candidate", 40, harmed=14)
+    rollout.canaries.check()
+
+
+def people(user: User, staff: User) -> None:
+    """Let a user run into limits, and throttle and block them."""
+    today = timezone.now().date()
+    for person_, micro in ((user, 4_210_000), (staff, 380_000)):
+        for scope, key in (("user", f"summarize:{person_.pk}"), ("account", str(person_.pk))):
+            values = {"spent_micro": micro, "own_spend_micro": micro}
+            SpendWindow.objects.update_or_create(scope=scope, key=key, day=today, defaults=values)
+    kind = RefusedSubmissions.Kind
+    for name, count in ((kind.RATE_LIMITED, 1_240), (kind.BLOCKED, 12)):
+        RefusedSubmissions.objects.create(
+            user=user, feature="summarize", day=today, kind=name, count=count
+        )
+    for _ in range(3):
+        job(user, Status.CANCELLED, cancelled_by="user")
+    RateOverride.objects.create(
+        user=user,
+        feature="summarize",
+        requests_per_minute="0.5",
+        expires_at=timezone.now() + timedelta(days=3),
+        reason="Sends the same thread again and again. Asked twice to stop.",
+        created_by=staff,
+    )
+    AccessBlock.objects.create(
+        user=user,
+        feature="answer",
+        reason="Resells answers.",
+        message="Your access to this feature is blocked. If this is a mistake, ask our team.",
+        created_by=staff,
+    )
+    effective.cache.clear()
+
+
+def shadow(staff: User) -> None:
+    """Create a running shadow with judged pairs, and one that ended without any."""
+    values = {"provider": "sandbox", "prompt_hash": "0" * 64, "created_by": staff}
+    now = timezone.now()
+    Shadow.objects.create(
+        feature="triage",
+        version="v1",
+        live_version="v2",
+        percent=100,
+        daily_budget_usd="0.50",
+        state=Shadow.State.ENDED,
+        reason="Is v1 as good for less?",
+        ends_at=now,
+        ended_at=now,
+        end_reason="Its days are over.",
+        **values,
+    )
+    made = Shadow.objects.create(
+        feature="summarize",
+        version="v4",
+        live_version="v1",
+        percent=10,
+        daily_budget_usd=5,
+        reason="Users asked for shorter summaries.",
+        ends_at=now + timedelta(days=6),
+        **values,
+    )
+    verdict = ShadowPair.Verdict
+    ends = {verdict.CANDIDATE: 31, verdict.TIE: 22, verdict.LIVE: 9, verdict.OPEN: 2}
+    for each, count in ends.items():
+        for _ in range(count):
+            jobs = [
+                job(staff, Status.SUCCEEDED, origin=origin, started_at=now - timedelta(seconds=s))
+                for origin, s in ((Origin.USER, 2), (Origin.SHADOW, 3))
+            ]
+            ShadowPair.objects.create(
+                shadow=made, job=jobs[0], shadow_job=jobs[1], verdict=each, ended_at=now
+            )
+    for problem in ("answer_refused", "answer_refused", "judge: overloaded"):
+        live = job(staff, Status.SUCCEEDED)
+        ShadowPair.objects.create(
+            shadow=made, job=live, verdict=verdict.UNJUDGED, problem=problem, ended_at=now
+        )
+    SpendWindow.objects.create(
+        scope="feature", key=f"_shadow:{made.pk}", day=now.date(), spent_micro=1_830_000
+    )
+
+
+def betas(staff: User) -> None:
+    """Two features in beta: one to join, and a full one."""
+    caps = {"answer": 12, "triage": 1}
+    for slug, cap in caps.items():
+        values = {"stage": Stage.BETA, "beta_cap": cap}
+        effective.change(slug, values, reason="A beta first.", user_id=staff.pk)
+    BetaMember.objects.get_or_create(feature="triage", user=staff)
+
+
+def blocked(user: User, staff: User) -> None:
+    """A member of a beta who is blocked from it, with a message and an end."""
+    block = AccessBlock(
+        user=user,
+        feature="answer",
+        reason="Sent the same advertisement 400 times.",
+        message=blocks.DEFAULT_MESSAGE,
+        expires_at=timezone.now() + timedelta(days=7),
+    )
+    blocks.save(block, user_id=staff.pk)
 
 
 def prompts_of_summarize(staff: User, run: Run) -> None:

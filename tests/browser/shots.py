@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from django.contrib.auth.models import User
 
 from aifeature import registry
-from aifeature.models import Status
+from aifeature.models import Canary, Status
 from aifeature.reasons import FailureCode, WaitReason
 from aifeature.services import texts
 from tests.browser import live, scenes
@@ -124,7 +124,63 @@ def shots() -> list[Shot]:
         Shot("panel", "/panel/", staff),
         Shot("admin-job-in-review", f"{ADMIN}/job/{in_review.id}/change/", staff),
         *_guard_shots(staff),
+        *_canary_shots(staff),
+        *_people_shots(staff),
+        *_access_shots(staff),
+        *_feedback_shots(staff),
         Shot("docs", "/api/v1/docs", ada, lambda page: page.locator(".opblock").first.wait_for()),
+    ]
+
+
+def _access_shots(staff: User) -> list[Shot]:
+    noor, feature = scenes.person("noor"), f"{ADMIN}/featurecontrol/answer/change/"
+    return [
+        Shot("start-beta", "/", noor, prepare=lambda: scenes.betas(staff)),
+        Shot("beta", "/beta/", noor),
+        Shot("plain-beta", "/beta/", noor, has_scripts=False),
+        Shot("beta-joined", "/beta/", noor, _join),
+        Shot("form-blocked", "/f/answer/", noor, prepare=lambda: scenes.blocked(noor, staff)),
+        Shot("admin-why", f"{feature}?who=noor", staff),
+        Shot("plain-why", f"{feature}?who=bo", staff, has_scripts=False),
+        Shot("admin-blocks", f"{ADMIN}/accessblock/", staff),
+        Shot("admin-blocks-add", f"{ADMIN}/accessblock/add/?feature=answer", staff),
+    ]
+
+
+def _join(page: Page) -> None:
+    if (button := page.get_by_role("button", name="Join")).count():  # in the first picture
+        button.click()
+        page.get_by_text("You have joined").first.wait_for()
+
+
+def _canary_shots(staff: User) -> list[Shot]:
+    made: list[Canary] = []
+    page = f"{ADMIN}/canary/"
+    feature = f"{ADMIN}/featurecontrol/summarize/change/"
+
+    def prepare() -> None:
+        scenes.go_on(staff)
+        made.append(scenes.canaries_of_summarize(staff))
+
+    return [
+        Shot("admin-canaries", page, staff, prepare=prepare),
+        Shot("admin-canary", page, staff, lambda page: _follow(page, "/change/")),
+        Shot(
+            "admin-canary-share",
+            page,
+            staff,
+            _open_share,
+        ),
+        Shot("admin-canary-feature", feature, staff),
+        Shot(
+            "admin-canary-rolled-back",
+            page,
+            staff,
+            lambda page: _follow(page, "/change/"),
+            prepare=lambda: scenes.rolled_back_canary(staff, made[-1]),
+        ),
+        Shot("admin-canary-start", feature, staff, lambda page: press(page, "start")),
+        Shot("plain-canary-start", f"{page}summarize/start/", staff, has_scripts=False),
     ]
 
 
@@ -143,6 +199,86 @@ def _guard_shots(staff: User) -> list[Shot]:
     ]
 
 
+def _open_share(page: Page) -> None:
+    _follow(page, "/change/")
+    press(page, "share")
+
+
+def _feedback_shots(staff: User) -> list[Shot]:
+    ida = scenes.person("ida")
+    rated = scenes.rated(ida)
+    ratings = f"{ADMIN}/feedback/"
+    figures = f"{ratings}figures/?feature=summarize&days=30"
+    pages = {name: f"/jobs/{job.id}/" for name, job in rated.items()}
+    return [
+        Shot("feedback-new", pages["new"], ida),
+        Shot("feedback-up", pages["up"], ida),
+        Shot("feedback-down", pages["down"], ida, _open_feedback),
+        Shot("feedback-failed", pages["failed"], ida),
+        Shot("feedback-plain", pages["up"], ida, has_scripts=False),
+        Shot("feedback-too-long", pages["up"], ida, _comment_too_long),
+        Shot("admin-opinions", figures, staff, prepare=scenes.opinions),
+        Shot("admin-opinions-none", f"{ratings}figures/?feature=triage", staff),
+        Shot("admin-ratings", ratings, staff, is_whole=False),
+        Shot("admin-rating", ratings, staff, lambda page: _follow(page, "/change/")),
+    ]
+
+
+def _open_feedback(page: Page) -> None:
+    page.get_by_text("Change your feedback").click()
+
+
+def _comment_too_long(page: Page) -> None:
+    page.get_by_label("Comment").fill("Too long. " * 201)
+    page.get_by_role("button", name="Send").first.click()
+    page.get_by_role("alert").get_by_text("2,010").wait_for()
+
+
+def _people_shots(staff: User) -> list[Shot]:
+    mallory = scenes.person("mallory")
+    people, shadows = f"{ADMIN}/refusedsubmissions/", f"{ADMIN}/shadow/"
+    return [
+        Shot("admin-people", people, staff, prepare=lambda: scenes.people(mallory, staff)),
+        Shot(
+            "admin-people-throttle",
+            people,
+            staff,
+            lambda page: page.get_by_role("link", name="Throttle").first.click(),
+        ),
+        Shot("admin-throttle-confirm", people, staff, _throttle),
+        Shot("plain-throttle-confirm", people, staff, _throttle, has_scripts=False),
+        Shot("admin-launch-confirm", f"{ADMIN}/launch/add/", staff, _announce),
+        Shot("admin-shadow-add", f"{shadows}add/", staff),
+        Shot("admin-shadows", shadows, staff, prepare=lambda: scenes.shadow(staff)),
+        Shot("admin-shadow", shadows, staff, lambda page: _follow(page, "/change/")),
+        Shot("plain-people", people, staff, has_scripts=False),
+    ]
+
+
+def _throttle(page: Page) -> None:
+    page.get_by_role("link", name="Throttle").first.click()
+    page.locator("[name=feature]").select_option("summarize")
+    page.locator("[name=requests_per_minute]").fill("0.5")
+    page.locator("[name=in_flight]").fill("1")
+    page.locator("[name=reason]").fill("A script sends the same text.")
+    _save_and_check(page)
+
+
+def _announce(page: Page) -> None:
+    page.locator("[name=feature]").select_option("summarize")
+    page.locator("[name=note]").fill("The spring campaign.")
+    page.locator("[name=starts_at_0]").fill("2099-03-01")
+    page.locator("[name=starts_at_1]").fill("09:00:00")
+    page.locator("[name=hours]").fill("36")
+    page.locator("[name=factor]").fill("3")
+    _save_and_check(page)
+
+
+def _save_and_check(page: Page) -> None:
+    page.locator("[name=_save]").click()
+    page.get_by_text("Nothing is stored yet.").wait_for()
+
+
 def _follow(page: Page, part: str) -> None:
     """Follow the first link of the list whose address has this part."""
     with page.expect_navigation():
@@ -158,6 +294,7 @@ def _admin_shots(staff: User) -> list[Shot]:
     feature, everything = (
         f"{ADMIN}/featurecontrol/{s}/change/" for s in ("summarize", "_5Feverything")
     )
+    triage, other = (f"{ADMIN}/featurecontrol/{s}/change/" for s in ("triage", "answer"))
     plain = {
         "plain": "/admin/",
         "plain-features": f"{ADMIN}/featurecontrol/",
@@ -227,6 +364,13 @@ def _admin_shots(staff: User) -> list[Shot]:
         Shot("admin-activate-refused", scenes.PROMPTS, staff, _activate_too_late),
         Shot("admin-override", feature, staff),
         Shot("admin-overview-override", "/admin/", staff),
+        Shot(
+            "admin-ramp", triage, staff, _show_ramp, lambda: scenes.held_ramp(staff), is_whole=False
+        ),
+        Shot("admin-ramp-start", other, staff, _start_ramp, is_whole=False),
+        Shot("admin-confirm", triage, staff, _save_a_change),
+        Shot("plain-confirm", triage, staff, _save_a_change, has_scripts=False),
+        Shot("admin-stop-impact", triage, staff, lambda page: press(page, "stop"), is_whole=False),
         Shot("form-for-staff", FORM, staff),
         Shot("plain-prompts", scenes.PROMPTS, staff, has_scripts=False),
         Shot("plain-stopped-already", f"{ADMIN}/featurecontrol/summarize/stop/", staff),
@@ -256,6 +400,31 @@ def _activate_too_late(page: Page) -> None:
 def _save_wrongly(page: Page) -> None:
     page.get_by_label("Daily budget (USD)").fill("-5")
     _save(page)
+
+
+def _show_ramp(page: Page) -> None:
+    page.locator(".aif-ramp").scroll_into_view_if_needed()
+    page.evaluate(
+        "document.querySelector('.aif-ramp').closest('[class*=rounded]').scrollIntoView()"
+    )
+
+
+def _start_ramp(page: Page) -> None:
+    """Enter steps that go down."""
+    press(page, "start_ramp")
+    dialog = page.locator("#dialog")
+    dialog.get_by_label("Steps").fill("25, 10")
+    dialog.get_by_label("Reason").fill("Launch.")
+    dialog.get_by_role("button", name="Start ramp").click()
+    dialog.get_by_role("alert").wait_for()
+
+
+def _save_a_change(page: Page) -> None:
+    page.get_by_label("Stage", exact=False).first.select_option("percent")
+    page.locator("[name=percent]").fill("30")
+    page.locator("[name=daily_budget_usd]").fill("20")
+    page.locator("[name=reason]").first.fill("Two weeks without a complaint.")
+    _save_and_check(page)
 
 
 def _save(page: Page) -> None:

@@ -145,6 +145,9 @@ def test_a_form_a_list_and_other_buttons_work_without_javascript(plain: Page, sa
     plain.get_by_label("Daily budget (USD)").fill("12")
     plain.get_by_label("Reason").fill("Less.")
     submit(plain, "Save", exact=True)
+    expect(plain.get_by_text("Blast radius")).to_be_visible()
+    assert row().daily_budget_usd is None, "nothing is stored before the confirmation"
+    submit(plain, "Save", exact=True)
     expect(plain.get_by_text("was changed successfully")).to_be_visible()
     assert row().daily_budget_usd == 12
     plain.goto(f"{ADMIN}/job/")
