@@ -39,8 +39,8 @@ WAITING := -n $$(($$($(CORES)) + 2))
 NOT_FAST := unit/chaos unit/bench $(addprefix integration/,chaos stack fuzz machine)
 
 # These hardly wait for processes, so they may run at the lowest priority beside the short chaos run.
-# It needs half of two cores, and must never wait for them.
-BESIDE_CHAOS := tests/contract
+# It needs half of two cores, and must never wait for them. The other half would be unused.
+BESIDE_CHAOS := $(addprefix tests/,contract unit/monitoring unit/sandbox integration/fuzz)
 
 test: $(READY) ## run the tests; ARGS="-k word" picks some
 	@$(PYTEST) $(WAITING) $(if $(ARGS),$(ARGS),$(addprefix --ignore=,$(SHORT_CHAOS) $(BESIDE_CHAOS)))

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ from project.stack.throwaway import servers, stand_in_settings
 if TYPE_CHECKING:
     from collections.abc import Generator
     from types import FrameType
+
+    from aifeature.spec import Feature
 
 NO_RUN = frozenset({"--help", "-h", "--version", "-V", "--fixtures", "--markers"})
 SECRETS = ("ANTHROPIC_AUTH_TOKEN", "SENTRY_DSN", "DEMO_PASSWORDS")
@@ -81,6 +84,7 @@ def pytest_configure() -> None:
         _copy_the_migrated_database()
     _empty_tables_quickly()
     _find_static_files_once()
+    _read_suites_once()
     _judge_no_speed()
 
 
@@ -185,6 +189,30 @@ def _find_static_files_once() -> None:
     StaticFilesMiddleware.add_files_from_finders = add_found
 
 
+def _read_suites_once() -> None:
+    """Keep each suite that was read, as long as its files and its feature stay the same.
+
+    A page of prompts reads the suite of each version, which takes longer than the rest of the page.
+    """
+    from aifeature import suites  # noqa: PLC0415 (needs settings)
+
+    load = suites.load
+    found: dict[object, tuple[Feature, suites.Suite]] = {}
+
+    def load_once(feature: Feature, *, path: Path | None = None) -> suites.Suite:
+        cases = path or suites.file(feature.slug)
+        folder = suites.folder(feature.slug)
+        files = (cases, cases.with_name(suites.ABOUT), folder / suites.FILE, folder / suites.SIMPLE)
+        texts = tuple(each.read_bytes() if each.is_file() else None for each in files)
+        sections = tuple(feature.sources()) if feature.sources else ()
+        key = (id(feature), files, texts, sections)
+        if key not in found:
+            found[key] = (feature, load(feature, path=path))  # the feature, so that it keeps its id
+        return found[key][1]
+
+    suites.load = load_once
+
+
 def _judge_no_speed() -> None:
     """Accept slow examples of Hypothesis, since the machine may be busy."""
     patient = hypothesis.settings(
@@ -195,12 +223,26 @@ def _judge_no_speed() -> None:
 
 
 @pytest.hookimpl(trylast=True)  # after the random order
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the browser tests. One after the other, they share one browser and one site.
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the browser tests, and let each worker of xdist begin with its long tests.
 
-    At the end of a run, xdist would divide them between its workers, and each would start both.
+    One after the other, the browser tests share one browser and one site. At the end of a run,
+    xdist would divide them between its workers, and each would start both. A long test at the end
+    would keep one worker busy while the others are done.
     """
-    items.sort(key=lambda item: BROWSER not in item.path.parents)
+    items.sort(key=lambda item: _place(item) != 0)
+    workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
+    # xdist gives each worker a part like these.
+    ends = [len(items) * number // workers for number in range(workers + 1)]
+    for begin, end in pairwise(ends):
+        items[begin:end] = sorted(items[begin:end], key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    """Return the place of a test: with a browser, with a time-out of its own, any other."""
+    if BROWSER in item.path.parents:
+        return 0
+    return 1 if item.get_closest_marker("timeout") else 2
 
 
 @pytest.hookimpl(wrapper=True)

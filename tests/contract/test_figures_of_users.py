@@ -22,6 +22,9 @@ FIGURES = (
     "aifeature/services/spend/budgets.py",
     "aifeature/admin/controls",
     "aifeature/admin/monitoring",
+    "aifeature/services/feedback/figures.py",
+    "aifeature/services/feedback/holdout.py",
+    "aifeature/services/feedback/nps.py",
     "project/panel",
 )
 CHOICES = ("of_users", "of_all_origins")

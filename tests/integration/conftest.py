@@ -23,6 +23,7 @@ from aifeature.services.execution import worker_context
 from aifeature.services.execution.worker_context import WorkerContext
 from aifeature.services.failures import web_failures
 from aifeature.services.jobs import admission
+from aifeature.services.monitoring import refused_submissions
 from aifeature.services.provider import account, factory
 from aifeature.services.stores import broker
 from aifeature.services.streams import writer
@@ -120,6 +121,7 @@ def _no_thread_dispatches_in_a_later_test() -> Iterator[None]:
 def _forget_failed_requests() -> None:
     """A failed request of an earlier test that is not stored yet would be stored in this one."""
     vars(web_failures.failures).update(vars(web_failures.Failures()))
+    vars(refused_submissions.counts).update(vars(refused_submissions.RefusedCounts()))
 
 
 @pytest.fixture(autouse=True)

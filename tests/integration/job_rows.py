@@ -11,7 +11,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.db.models.functions import Now
 
-from aifeature.models import Attempt, AttemptState, Job, Launch, transitions
+from aifeature.models import Attempt, AttemptState, Job, Launch, Ramp, transitions
 from aifeature.models.transitions import Caps, Claimed, NewAttempt
 from aifeature.spec import Purpose
 from tests.integration.models.guarded_rows import SECRET
@@ -126,6 +126,19 @@ def make_launch(**values: Any) -> Launch:
         "note": "n",
     }
     return Launch.objects.create(**{**defaults, **values})
+
+
+def make_ramp(**values: Any) -> Ramp:
+    """Plan a ramp of `summarize`, which no check has seen yet."""
+    defaults = {
+        "feature": "summarize",
+        "steps": [5, 100],
+        "hours_per_step": 24,
+        "started_from": 0,
+        "started_stage": "beta",
+        "reason": "r",
+    }
+    return Ramp.objects.create(**{**defaults, **values})
 
 
 def database_time() -> datetime:

@@ -19,6 +19,7 @@ from django_celery_beat.models import (
 )
 
 from aifeature.models import (
+    AccessBlock,
     Alert,
     ApiToken,
     Attempt,
@@ -26,6 +27,7 @@ from aifeature.models import (
     CheckRun,
     ControlChange,
     FeatureControl,
+    Feedback,
     Job,
     ModelControl,
     RateOverride,
@@ -107,6 +109,9 @@ def rows(visitors: Visitors, opened: None) -> list[Model]:
         ClockedSchedule.objects.create(clocked_time=now),
         SolarSchedule.objects.create(event="dawn_astronomical", latitude=1, longitude=1),
         PeriodicTask.objects.create(name="tick", task="control.sweep", interval=every),
+        Feedback.objects.create(
+            user=ada, job=done, feature="summarize", rating=1, first_rating=1, reasons=["clear"]
+        ),
     ]
 
 
@@ -120,6 +125,9 @@ def _controls(boss: User, customer: User) -> list[Model]:
         CheckRun.objects.create(name="t", began_at=Now(), ended_at=Now(), ok=True, result="r"),
         ModelControl.objects.get_or_create(model="claude-haiku-5-5")[0],
         RateOverride.objects.create(user=customer, in_flight=1, reason="r", created_by=boss),
+        AccessBlock.objects.create(  # over, so that the customer may still send requests
+            user=customer, reason="r", created_by=boss, expires_at=Now()
+        ),
         make_launch(),
         _run(),
     ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from psycopg.errors import LockNotAvailable
 from aifeature import prompts, registry
 from aifeature.models import Attempt, GuardEvent, Job, Status, transitions
 from aifeature.services import evaluations
-from aifeature.services.execution import job_run
+from aifeature.services.execution import job_run, worker_context
 from aifeature.services.guards import answers, leaks, links, outputs
 from aifeature.services.streams import shown, writer
 from aifeature.services.texts import FAILED
@@ -36,7 +37,17 @@ Say = Callable[..., None]
 
 
 @pytest.fixture
-def say(monkeypatch: pytest.MonkeyPatch) -> Say:
+def patient_writer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A stream writer that waits for a slow Redis and remembers no outage of an earlier test."""
+    monkeypatch.setattr(writer, "TIMEOUT_S", 30.0)
+    writer.process.cache_clear()
+    with worker_context.using(replace(worker_context.current(), streams=writer.process())):
+        yield
+    writer.process.cache_clear()
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch, patient_writer: None) -> Say:
     """Let the provider answer with these texts in turn, the last one again and again."""
 
     def answers(*texts: Any) -> None:

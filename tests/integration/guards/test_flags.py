@@ -23,6 +23,7 @@ from aifeature.services.controls.throttles import SPEND_CHECK
 from aifeature.services.guards import audit
 from aifeature.services.jobs import admission
 from aifeature.services.jobs.refusals import RateLimited
+from tests import proof
 from tests.integration.job_rows import MakeJob, database_time
 
 pytestmark = pytest.mark.django_db
@@ -120,6 +121,7 @@ def test_two_requests_at_once_make_one_throttle(ada: User, monkeypatch: pytest.M
 @pytest.mark.usefixtures("live_prompt", "opened")
 def test_only_the_user_reads_why_on_the_pages(ada: User, bob: User) -> None:
     throttled(ada)
+    proof.open_to_users("triage")
     RateOverride.objects.create(
         user=ada, feature="triage", in_flight=1, check_name=SPEND_CHECK, reason="r"
     )

@@ -25,7 +25,7 @@ EVAL_MUTATIONS: Final = mutations_of(
                 "of_user := j.origin = 'user'", "of_user := true"
             ),
             "the feature reserves for its evaluations": Edit(
-                "aif_hold('feature', aif_payer(j.feature, j.origin),",
+                "aif_hold('feature', aif_payer_of(j.feature, j.origin, j.options),",
                 "aif_hold('feature', j.feature,",
             ),
         },

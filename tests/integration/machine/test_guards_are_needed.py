@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.timeout(900)]
 MAX_EXAMPLES = 40 * EXAMPLES
 """Most guards need few examples. Some defects are found late."""
 
-SEED = 3
+SEED = 4
 """Of the random walks. Another seed may find a defect after minutes instead of seconds."""
 
 USUAL = {

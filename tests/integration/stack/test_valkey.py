@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from project.stack.throwaway import running
 
@@ -21,7 +23,10 @@ def test_it_refuses_others_and_hides_the_password() -> None:
         for password in (None, "", "x", parts.password[:-1]):
             with (
                 redis.Redis(
-                    host=parts.hostname or "", port=parts.port or 0, password=password
+                    host=parts.hostname or "",
+                    port=parts.port or 0,
+                    password=password,
+                    retry=Retry(NoBackoff(), 0),  # by default it waits for seconds
                 ) as c,
                 pytest.raises(redis.AuthenticationError),
             ):
