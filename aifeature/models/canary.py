@@ -72,11 +72,6 @@ class Canary(models.Model):
     def __str__(self) -> str:
         return f"canary of {self.feature} {self.version}"
 
-    @property
-    def purpose(self) -> str:
-        """The purpose of its bucket."""
-        return f"canary-{self.pk}"
-
 
 class CanaryStep(models.Model):
     """A share of a canary. Users are counted again in each step."""

@@ -8,9 +8,6 @@ from typing import Final
 HOLDOUT: Final = "holdout"
 """The purpose of the hold-out group."""
 
-CANARY: Final = "canary"
-"""The purpose of a canary's arms."""
-
 
 def place(salt: str, user_id: int, *, width: int = 8) -> int:
     """Return the user's place, 0 to 99, from the first `width` bytes of a digest.
@@ -20,6 +17,11 @@ def place(salt: str, user_id: int, *, width: int = 8) -> int:
     """
     digest = hashlib.sha256(f"{salt}:{user_id}".encode()).digest()
     return int.from_bytes(digest[:width], "big") % 100
+
+
+def canary(pk: int) -> str:
+    """Return the purpose of a canary's arms: each canary has one, and so other users."""
+    return f"canary-{pk}"
 
 
 def place_for(seed: str, purpose: str, user_id: int) -> int:

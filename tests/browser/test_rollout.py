@@ -10,6 +10,7 @@ from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from aifeature.models import Canary, FeatureControl, Feedback, Job, Ramp, Stage, Status
+from aifeature.policies import percent
 from aifeature.policies.percent import place, place_for
 from aifeature.services import controls
 from aifeature.services.rollout import check
@@ -125,7 +126,8 @@ def test_a_feature_reaches_users_step_by_step_and_a_bad_candidate_goes_back(
     # A canary: the candidate fails, and its users get the live version again.
     canary_rows.proven()
     canary = canary_rows.begun(sam, percent=50)
-    arms = {user: place_for("summarize", canary.purpose, user.pk) < 50 for user in (ada, other)}
+    purpose = percent.canary(canary.pk)
+    arms = {user: place_for("summarize", purpose, user.pk) < 50 for user in (ada, other)}
     for page, user in ((joins, ada), (waits, other)):
         sent = send(page, f"{scenes.THREAD} {user.pk}")
         wait_until_done(page)

@@ -11,6 +11,7 @@ from django.db.models.functions import JSONObject
 
 from aifeature.models import CanaryStep
 from aifeature.models.canary import OPEN
+from aifeature.policies import percent
 from aifeature.services.controls import live
 from aifeature.services.controls.live import LivePrompt
 
@@ -42,5 +43,5 @@ def from_steps(rows: Sequence[Mapping[str, Any]]) -> OpenCanary | None:
         return None
     newest, ids = rows[0], tuple(row["id"] for row in rows)
     candidate = LivePrompt(newest["version"], newest["hash"])
-    purpose, live_hash = f"canary-{newest['canary']}", newest["live_hash"]
+    purpose, live_hash = percent.canary(newest["canary"]), newest["live_hash"]
     return OpenCanary(purpose, candidate, live_hash, newest["percent"], ids)

@@ -8,7 +8,8 @@ import pytest
 from django.contrib.auth.models import User
 
 from aifeature import prompts
-from aifeature.models import CanaryStep, Job, Status
+from aifeature.models import Canary, CanaryStep, Job, Status
+from aifeature.policies.percent import canary as purpose_of
 from aifeature.policies.percent import place_for
 from aifeature.services import controls, jobs
 from aifeature.services.execution import job_run
@@ -22,11 +23,11 @@ pytestmark = pytest.mark.usefixtures("committed", "sandbox")
 DOCUMENT = {"document": "A parcel was sent on Monday and came on Friday."}
 
 
-def user_at(purpose: str, *, within: bool, percent: int) -> User:
+def user_at(canary: Canary, *, within: bool, percent: int) -> User:
     """Create users until one is within the share, or outside of it."""
     for number in range(200):
-        user: User = User.objects.create_user(f"{purpose}-{within}-{number}")
-        if (place_for(SLUG, purpose, user.pk) < percent) is within:
+        user: User = User.objects.create_user(f"canary-{canary.pk}-{within}-{number}")
+        if (place_for(SLUG, purpose_of(canary.pk), user.pk) < percent) is within:
             return user
     raise AssertionError("no such user")
 
@@ -47,8 +48,8 @@ def test_candidate_is_served_to_its_arm_until_the_canary_ends(ada: User) -> None
     assert before.options is None
     canary = started(ada, percent=20)
     step = canary.steps.get()
-    candidate = user_at(canary.purpose, within=True, percent=20)
-    other = user_at(canary.purpose, within=False, percent=20)
+    candidate = user_at(canary, within=True, percent=20)
+    other = user_at(canary, within=False, percent=20)
     first, live, queued = submitted(candidate), submitted(other), submitted(candidate)
     assert first.options == {"canary": {"step": step.pk, "arm": "candidate"}}
     assert live.options == {"canary": {"step": step.pk, "arm": "live"}}
@@ -80,7 +81,7 @@ def test_version_with_models_of_its_own_calls_them(
 
 def test_job_of_another_canary_gets_the_live_version(ada: User) -> None:
     old = started(ada, percent=50)
-    candidate = user_at(old.purpose, within=True, percent=50)
+    candidate = user_at(old, within=True, percent=50)
     waiting = submitted(candidate)
     canaries.stop(old.pk, reason="r", user_id=ada.pk)
     canaries.start(SLUG, CANDIDATE, percent=50, reason="r", user_id=ada.pk)
@@ -91,7 +92,7 @@ def test_job_of_another_canary_gets_the_live_version(ada: User) -> None:
 def test_candidate_is_not_served_once_another_version_is_live(ada: User) -> None:
     """Without a check: it stops the canary later, or does not run."""
     canary = started(ada, percent=50)
-    user = user_at(canary.purpose, within=True, percent=50)
+    user = user_at(canary, within=True, percent=50)
     waiting = submitted(user)
     proof.activate(SLUG, "v2")
     assert submitted(user).options is None
@@ -102,7 +103,7 @@ def test_staff_and_requeued_jobs_are_in_no_canary(
     ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     canary = started(ada, percent=50)
-    user = user_at(canary.purpose, within=True, percent=50)
+    user = user_at(canary, within=True, percent=50)
     job = submitted(user)
     Job.objects.filter(pk=job.pk).update(status=Status.FAILED, finished_at=job.deadline_at)
     assert lifecycle.requeue(job_id=job.pk).options is None

@@ -11,7 +11,7 @@ import pytest
 from aifeature.models.control import Stage
 from aifeature.policies import release
 from aifeature.policies.access import Gate, Rule, Visitor, decide
-from aifeature.policies.percent import CANARY, HOLDOUT, place, place_for
+from aifeature.policies.percent import HOLDOUT, canary, place, place_for
 
 USERS = range(10_000)
 OPEN = Gate("summarize", Stage.EVERYONE)
@@ -91,17 +91,18 @@ def test_no_release_ever_moves_a_user() -> None:
     golden = {
         ("summarize", "stage"): [9, 98, 95, 70],
         ("summarize", HOLDOUT): [85, 14, 98, 37],
-        ("summarize", CANARY): [73, 81, 60, 79],
+        ("summarize", "canary-1"): [45, 40, 98, 4],
         ("summarize", "release"): [23, 15, 97, 92],
         ("triage", "stage"): [77, 35, 33, 72],
         ("triage", HOLDOUT): [65, 48, 48, 4],
-        ("triage", CANARY): [33, 51, 82, 34],
+        ("triage", "canary-23"): [25, 51, 12, 27],
         ("triage", "release"): [56, 46, 98, 1],
     }
     found = {
         (seed, purpose): [of(seed, purpose, user) for user in users] for seed, purpose in golden
     }
     assert found == golden
+    assert canary(23) == "canary-23", "the purpose of an open canary's arms"
 
 
 def of(seed: str, purpose: str, user: int) -> int:
@@ -127,7 +128,7 @@ def test_the_purposes_are_independent_of_one_another() -> None:
     """Of 10,000 users 400 share two places below 20, give or take four standard deviations."""
     below = {
         purpose: {user for user in USERS if of("summarize", purpose, user) < 20}
-        for purpose in ("stage", HOLDOUT, CANARY, "release")
+        for purpose in ("stage", HOLDOUT, canary(1), canary(2), "release")
     }
     below["other feature"] = {user for user in USERS if place("triage", user) < 20}
     for one, two in combinations(below.values(), 2):
