@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.db import Error, connection, transaction
 
 from aifeature import registry
-from aifeature.models import FeatureControl, Stage, switches
+from aifeature.models import FeatureControl, Job, Stage, Status, switches
 from aifeature.money import MICRO_PER_USD, cents, rounded, to_micro
 from aifeature.policies.projection import Projection
 from aifeature.services import access, controls
@@ -119,7 +119,7 @@ def of_members(slug: str, *, user_id: int | None, group_id: int | None) -> Impac
         with transaction.atomic(), _in_time():
             active = get_user_model().objects.filter(is_active=True)
             users = active.filter(pk=user_id) if user_id else active.filter(groups=group_id)
-            count, jobs = users.count(), switches.would_stop(slug)
+            count, jobs = users.count(), _jobs(slug, of_switch=False)
     except Error:
         logger.warning("the blast radius of a change of %s cannot be read", slug)
         return Impact(None)
@@ -148,7 +148,7 @@ class _Change:
 def _read(slug: str, change: _Change) -> Impact:
     total = access.total()
     control = FeatureControl.objects.filter(feature=slug).first() or FeatureControl(feature=slug)
-    jobs = switches.would_stop(slug)
+    jobs = _jobs(slug, of_switch=change.released_percent is not None)
     is_held = control.killed and change.released_percent is None
     now = 100 if is_held else 0 if control.killed else control.release_percent
     after = now if change.released_percent is None else change.released_percent
@@ -177,6 +177,18 @@ def _read(slug: str, change: _Change) -> Impact:
     )
 
 
+def _jobs(slug: str, *, of_switch: bool) -> switches.WouldStop:
+    """Return the open jobs that a change affects: those of users. A switch stops all others too."""
+    if of_switch:
+        return switches.would_stop(slug)
+    jobs = Job.objects.of_users()
+    of_feature = jobs if slug == GLOBAL else jobs.filter(feature=slug)
+    running, queued = (  # two queries, since each state has an index of its own
+        of_feature.filter(status=status).count() for status in (Status.RUNNING, Status.QUEUED)
+    )
+    return switches.WouldStop(running=running, queued=queued, held_micro=0)
+
+
 def _spend(slug: str, users_now: int, users: int, change: _Change) -> Projection | None:
     """Return the projection. It needs no query if no user may use the feature afterwards."""
     if users == 0:
@@ -195,7 +207,7 @@ def _spend(slug: str, users_now: int, users: int, change: _Change) -> Projection
 
 
 def _users(slug: str, change: _Change, total: int) -> tuple[int, int]:
-    """Return the users whom the stage admits now and after the change."""
+    """Return the number of users that the stage admits now, and after the change."""
     if slug == GLOBAL:
         return total, total
     now = access.audience(slug)

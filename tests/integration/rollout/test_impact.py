@@ -48,8 +48,8 @@ def spend(users: list[User], *, usd: Decimal = Decimal(1), days: int = 7) -> Non
 
 
 def test_the_sentence_names_users_jobs_and_spend(people: list[User], make_job: MakeJob) -> None:
-    for _ in range(2):
-        make_job()
+    for origin in ("user", "user", "eval"):  # no stage concerns an evaluation
+        make_job(origin=origin)
     present = access.audience("summarize")
     assert 5 < present < 35, "about half of them"
     admitted = [user for user in people if access.is_visible(registry.get("summarize"), user)]
