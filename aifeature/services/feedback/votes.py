@@ -66,13 +66,12 @@ def rate(
         NotRateable: it has no answer and did not fail, or its text was deleted.
     """
     job = jobs.get(user=user, job_id=job_id)
-    _check_state(job)
     words = _checked_comment(comment)
-    chosen = _checked_reasons(rating, reasons, job)
     with transaction.atomic():
         # Retention waits for this lock, or has blanked the row that is read here.
         job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
         _check_state(job)
+        chosen = _checked_reasons(rating, reasons, job)
         row = Feedback(
             job=job,
             user=user,
