@@ -86,10 +86,10 @@ def rates_of_users(rate: float, users: int, rng: random.Random) -> list[float]:
     return [rng.betavariate(rate * strength, (1 - rate) * strength) for _ in range(users)]
 
 
-def is_rolled_back(world: World, rng: random.Random, *, anew: bool = False) -> bool:
+def is_rolled_back(world: World, rng: random.Random, *, again: bool = False) -> bool:
     """Return whether a canary without harm is rolled back. The check runs after every job.
 
-    `anew` counts all users again in each step, for comparison.
+    `again` counts all users again in each step, for comparison.
     """
     found = list(jobs(world, rng))
     percents = {i: percent for i, (_, percent) in enumerate(world.plan)}
@@ -97,7 +97,7 @@ def is_rolled_back(world: World, rng: random.Random, *, anew: bool = False) -> b
     for metric, rate in RATES.items():
         own = rates_of_users(rate, world.users, rng)
         seen = [Observation(j.step, j.user, j.arm, rng.random() < own[j.user]) for j in firsts]
-        if anew:
+        if again:
             blocks = list(canary.blocks([(each, False) for each in seen], percents))
         else:
             blocks = list(canary.blocks(canary.counted(seen), percents))
@@ -174,8 +174,8 @@ def report(runs: int, seed: int) -> Iterator[str]:
     )
     rate = _share(runs, seed, lambda rng: is_rolled_back(world, rng))
     yield f"False roll-backs, six metrics, share raised ({plan}): {rate:.1%} (aim: at most 5 %)"
-    rate = _share(runs, seed, lambda rng: is_rolled_back(world, rng, anew=True))
-    yield f"  the same, with all users counted anew in each step: {rate:.1%}"
+    rate = _share(runs, seed, lambda rng: is_rolled_back(world, rng, again=True))
+    yield f"  the same, with all users counted again in each step: {rate:.1%}"
     pairs = [is_rolled_back_per_job(world, rng) for rng in rngs(runs, seed)]
     yield f"  per-job z-test of errors at 2 %: {_part([z for z, _ in pairs]):.1%}"
     yield f"  per-job e-test of errors at 2 %: {_part([e for _, e in pairs]):.1%}"

@@ -116,7 +116,7 @@ class CanaryAdmin(ReadOnlyAdmin):
         "Change share",
         permission="activate",
         title="Change the share",
-        description="Users who get the other version by it count anew from now on.",
+        description="Users who change to the other version count again from now on.",
         form=ShareForm,
         icon="percent",
     )

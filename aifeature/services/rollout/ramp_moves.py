@@ -47,9 +47,9 @@ def by_hand(ramp: Ramp, row: FeatureControl | None) -> str:
     expected = values_of(ramp)
     stage, percent = row.stage, row.percent
     if stage != expected["stage"]:
-        return f"Someone changed the stage from {expected['stage']} to {stage}."
+        return f"The stage was changed by hand from {expected['stage']} to {stage}."
     if stage == Stage.PERCENT and percent != expected["percent"]:
-        return f"Someone changed the percentage from {expected['percent']} to {percent}."
+        return f"The percentage was changed by hand from {expected['percent']} to {percent}."
     return ""
 
 

@@ -162,8 +162,8 @@ def test_a_dead_check_holds_for_as_long_as_it_is_dead(ada: User) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"percent": 30}, "Someone changed the percentage from 5 to 30."),
-        ({"stage": "staff"}, "Someone changed the stage from percent to staff."),
+        ({"percent": 30}, "The percentage was changed by hand from 5 to 30."),
+        ({"stage": "staff"}, "The stage was changed by hand from percent to staff."),
     ],
 )
 def test_a_change_by_hand_stops_the_ramp(ada: User, values: dict[str, Any], words: str) -> None:
