@@ -82,6 +82,7 @@ class Dispatch:
                 row
                 for row in waiting
                 if (row.feature, row.user) == at
+                and not view.is_killed_now(row.feature)  # it may have waited for the turn
                 and row.run_at <= view.now
                 and ("job", row.id) not in view.locked
             ]
