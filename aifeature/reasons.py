@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class WaitReason(StrEnum):
@@ -59,6 +60,31 @@ class FailureCode(StrEnum):
     PROVIDER_UNAVAILABLE = "provider_unavailable"
     USER_LIMIT = "user_limit"
     WRONG_LANGUAGE = "wrong_language"
+
+
+FAULTS: Final = frozenset(
+    {
+        FailureCode.ANSWER_CUT_OFF,
+        FailureCode.ANSWER_EMPTY,
+        FailureCode.ANSWER_GARBLED,
+        FailureCode.DEADLINE_EXCEEDED,
+        FailureCode.FEATURE_BROKEN,
+        FailureCode.MAX_TRIES_EXCEEDED,
+        FailureCode.OFF_TOPIC,
+        FailureCode.OUTPUT_INVALID,
+        FailureCode.OVERLOADED,
+        FailureCode.PROVIDER_REFUSED,
+        FailureCode.PROVIDER_UNAVAILABLE,
+        FailureCode.WRONG_LANGUAGE,
+    }
+)
+"""Failures that count as errors. Those of the provider hit both arms, so they count in both."""
+
+OTHER_HARMS: Final = frozenset({FailureCode.ANSWER_REFUSED, FailureCode.ANSWER_UNSAFE})
+"""Failures that are an observation, but no error: they count as refusals and guard hits."""
+
+NOT_OBSERVED: Final = frozenset(FailureCode) - FAULTS - OTHER_HARMS
+"""Failures by our limits, by a person or by the input. They show nothing about the prompt."""
 
 
 AFTER_WAITING: dict[str, FailureCode] = {

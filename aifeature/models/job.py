@@ -255,6 +255,11 @@ class Job(models.Model):
                 condition=Q(options__has_key="canary"),
                 name="job_in_canary",
             ),
+            models.Index(
+                F("finished_at").desc(),
+                condition=Q(origin=Origin.USER, finished_at__isnull=False),
+                name="job_ended_of_users",
+            ),
         )
 
     def __str__(self) -> str:

@@ -26,6 +26,7 @@ class HealthReading(models.Model):
     level = models.CharField(max_length=8, choices=Level)
     figures = models.JSONField(default=dict, help_text="Value, threshold, window and sample.")
     measured_at = models.DateTimeField(db_default=Now())
+    since = models.DateTimeField(db_default=Now(), help_text="When this level began.")
 
     class Meta:
         constraints = (models.UniqueConstraint(fields=["feature", "number"], name="reading_once"),)

@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 
 from aifeature.policies import eprocess
 from aifeature.policies.eprocess import Block
-from aifeature.reasons import FailureCode
 
 
 class Arm(StrEnum):
@@ -56,30 +55,6 @@ LEAST_S: Final = 86_400.0
 
 MOST_HARM: Final = 0.02
 """The upper end of the interval of harm in errors is below this at a promotion: two points."""
-
-FAULTS: Final = frozenset(
-    {
-        FailureCode.ANSWER_CUT_OFF,
-        FailureCode.ANSWER_EMPTY,
-        FailureCode.ANSWER_GARBLED,
-        FailureCode.DEADLINE_EXCEEDED,
-        FailureCode.FEATURE_BROKEN,
-        FailureCode.MAX_TRIES_EXCEEDED,
-        FailureCode.OFF_TOPIC,
-        FailureCode.OUTPUT_INVALID,
-        FailureCode.OVERLOADED,
-        FailureCode.PROVIDER_REFUSED,
-        FailureCode.PROVIDER_UNAVAILABLE,
-        FailureCode.WRONG_LANGUAGE,
-    }
-)
-"""Failures that count as errors. Those of the provider hit both arms, so they count in both."""
-
-OTHER_HARMS: Final = frozenset({FailureCode.ANSWER_REFUSED, FailureCode.ANSWER_UNSAFE})
-"""Failures that are an observation, but no error: they count as refusals and guard hits."""
-
-NOT_OBSERVED: Final = frozenset(FailureCode) - FAULTS - OTHER_HARMS
-"""Failures by our limits, by a person or by the input. They show nothing about the prompt."""
 
 
 class Observation(NamedTuple):

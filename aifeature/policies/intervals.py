@@ -76,11 +76,14 @@ class Nps:
         return Interval(100 * max(-1.0, middle - half), 100 * min(1.0, middle + half))
 
 
-def wilson(count: int, total: int) -> Interval:
-    """Return Wilson's score interval of a share, between 0 and 1. `total` is positive."""
-    rate, square = count / total, Z**2
+def wilson(count: int, total: int, z: float = Z) -> Interval:
+    """Return Wilson's score interval of a share, between 0 and 1. `total` is positive.
+
+    Each end is a one-sided bound too: `z` is the quantile of its probability.
+    """
+    rate, square = count / total, z**2
     centre = (rate + square / (2 * total)) / (1 + square / total)
-    half = Z / (1 + square / total) * math.sqrt(rate * (1 - rate) / total + square / (4 * total**2))
+    half = z / (1 + square / total) * math.sqrt(rate * (1 - rate) / total + square / (4 * total**2))
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
 
 

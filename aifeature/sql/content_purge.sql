@@ -31,13 +31,14 @@ LANGUAGE sql AS $$
        AND (request IS NOT NULL OR output <> '' OR error_detail <> '');
 $$;
 
--- Blank what users wrote about the answers of these jobs, and the copies of the answers.
+-- Blank what users and auditors wrote about the answers of these jobs, and the copies of the answers.
 CREATE OR REPLACE FUNCTION aif_blank_feedback(p_jobs uuid[])
 RETURNS void
 LANGUAGE sql AS $$
     UPDATE aifeature_feedback
        SET answer = NULL, comment = ''
      WHERE job_id = ANY (p_jobs) AND (answer IS NOT NULL OR comment <> '');
+    UPDATE aifeature_auditedanswer SET note = '' WHERE job_id = ANY (p_jobs) AND note <> '';
 $$;
 
 -- Blank up to `p_limit` jobs of a feature that ended more than `p_days` days ago, oldest first,

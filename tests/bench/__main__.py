@@ -29,6 +29,7 @@ from tests.bench import (
     limits,
     memory,
     memory_buckets,
+    numbers,
     rate_gate,
     ratio,
     scale,
@@ -56,6 +57,7 @@ BENCHES: dict[str, Bench] = {
     "limits": limits.run,
     "memory_buckets": memory_buckets.run,
     "eval_report": eval_report.run,
+    "numbers": numbers.run,
 }
 
 ROUNDS = 4

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import psycopg
 
@@ -58,14 +59,21 @@ def generate(
         "each": attempts_per_job,
         "apart": APART_S,
     }
-    with connection.transaction():
-        connection.execute("SET LOCAL session_replication_role = replica")
-        again = [statement for table in TABLES for statement in _drop_indexes(connection, table)]
+    with restored_indexes(connection, TABLES):
         connection.execute(_JOBS, values)
         connection.execute(_ATTEMPTS, values)
+
+
+@contextmanager
+def restored_indexes(connection: psycopg.Connection, tables: Sequence[str]) -> Iterator[None]:
+    """Fill tables in one transaction without triggers, and build their indexes at the end."""
+    with connection.transaction():
+        connection.execute("SET LOCAL session_replication_role = replica")
+        again = [statement for table in tables for statement in _drop_indexes(connection, table)]
+        yield
         for statement in again:
             connection.execute(statement)
-    for table in TABLES:
+    for table in tables:
         connection.execute(f"VACUUM ANALYZE {table}")
     # Otherwise the writes to disk would disturb the next measurement.
     connection.execute("CHECKPOINT")

@@ -13,15 +13,13 @@ from django.db.models import QuerySet
 
 from aifeature.models import Canary, CanaryStep
 from aifeature.policies.canary import (
-    FAULTS,
-    OTHER_HARMS,
     Arm,
     Figures,
     Metric,
     Observation,
     figures,
 )
-from aifeature.reasons import FailureCode
+from aifeature.reasons import FAULTS, OTHER_HARMS, FailureCode
 from aifeature.services.controls import GLOBAL
 from aifeature.services.monitoring.held_time import holds
 

@@ -10,7 +10,7 @@ import pytest
 from aifeature.policies import canary, canary_simulation
 from aifeature.policies.canary import Arm, Metric, Observation
 from aifeature.policies.eprocess import Block
-from aifeature.reasons import FailureCode
+from aifeature.reasons import FAULTS, NOT_OBSERVED, OTHER_HARMS, FailureCode
 
 CANDIDATE, LIVE = Arm.CANDIDATE, Arm.LIVE
 
@@ -29,9 +29,9 @@ def test_each_failure_is_a_fault_another_harm_or_no_observation() -> None:
     assert {
         *("account_limit", "approval_expired", "budget_spent", "cancelled", "feature_paused"),
         *("feature_removed", "input_invalid", "input_refused", "user_limit"),
-    } == canary.NOT_OBSERVED
-    assert not canary.FAULTS & canary.OTHER_HARMS
-    assert FailureCode.PROVIDER_UNAVAILABLE in canary.FAULTS
+    } == NOT_OBSERVED
+    assert not FAULTS & OTHER_HARMS
+    assert FailureCode.PROVIDER_UNAVAILABLE in FAULTS
 
 
 def test_a_user_counts_once_as_candidate_and_in_each_step_as_live() -> None:
