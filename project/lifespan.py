@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any, Final
 
 from aifeature.api import stopping
+from aifeature.services.alarms import releases
 from aifeature.services.controls import global_cap
 from aifeature.services.promotion import gate_check
 from project import boot
@@ -40,6 +41,7 @@ class Lifespan:
         await receive()
         global_cap.announce_soon()
         boot.warn_soon(gate_check.at_boot)
+        boot.warn_soon(releases.at_boot)
         with end_waits_on_signal(asyncio.get_running_loop()):
             await send({"type": "lifespan.startup.complete"})
             await receive()

@@ -125,6 +125,21 @@ def top(*, slug: str = "", days: int = 1, by: By = By.SPEND, most: int = MOST) -
     ]
 
 
+def spenders(*, slug: str = "", days: int = 1, most: int = MOST) -> list[tuple[Any, str, int]]:
+    """Return id, name and micro-dollars of the users with the highest own spend. Two queries.
+
+    Args:
+        slug: A feature; empty: all features.
+        days: UTC days, today included.
+        most: Users at most.
+    """
+    today = database_now().astimezone(UTC).date()
+    first = datetime.combine(today - timedelta(days=days - 1), time(), UTC)
+    highest = _highest(By.SPEND, _Chosen(slug, first), most)
+    names = _names([user for user, _ in highest])
+    return [(user, names[user], micro) for user, micro in highest if user in names]
+
+
 def _highest(by: By, chosen: _Chosen, most: int) -> list[tuple[Any, int]]:
     rows = _FIGURES[by](chosen).filter(n__gt=0).order_by("-n")[: most + 1]
     return [row for row in rows if row[0] is not None][:most]

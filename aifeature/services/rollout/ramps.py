@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -113,8 +113,22 @@ def present(row: FeatureControl) -> int:
     return row.percent if row.stage == Stage.PERCENT else 0
 
 
-def stop(slug: str, *, reason: str, user_id: int) -> Ramp:
+def stop(
+    slug: str,
+    *,
+    reason: str,
+    user_id: int | None = None,
+    check_name: str = "",
+    figures: Mapping[str, Any] | None = None,
+) -> Ramp:
     """Stop the open ramp. The percentage stays as it is.
+
+    Args:
+        slug: The feature.
+        reason: For the audit log.
+        user_id: The operator; callers check the permission to change features.
+        check_name: The check that does it, if no operator does, with its `figures`.
+        figures: The check's measurements.
 
     Raises:
         RefusedError: There is no open ramp.
@@ -125,7 +139,8 @@ def stop(slug: str, *, reason: str, user_id: int) -> Ramp:
         ramp.state, ramp.ended_at = Ramp.State.STOPPED, Now()
         ramp.save(update_fields=["state", "ended_at"])
         new = f"stopped at {percent_of(ramp)} %"
-        record(ramp, old=in_words(ramp), new=new, reason=reason, user_id=user_id)
+        by: dict[str, Any] = {"user_id": user_id, "check_name": check_name, "figures": figures}
+        record(ramp, old=in_words(ramp), new=new, reason=reason, **by)
         end_alerts(slug)
     return ramp
 

@@ -26,6 +26,7 @@ a deploy would page on-call."""
 ONCE_PER_S: Final[Mapping[str, int]] = MappingProxyType(
     {
         "control.cost_spike": 60,
+        "control.numbers": 60,
         "control.retention": DAY_S,
         "evals.drive": 60,  # it waits for a thread while evaluations call a model in each
         "evals.weekly": DAY_S,

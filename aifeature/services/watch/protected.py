@@ -17,11 +17,14 @@ from aifeature.services.watch.gaps import gap_s, sent_every
 
 PROTECTED: Final = frozenset(
     {
+        "control.alerts",
         "control.budgets",
         "control.cost_spike",
+        "control.numbers",
         "control.provider",
         "control.reconcile",
         "control.retention",
+        "control.rollout",
         "control.sweep",
     }
 )

@@ -12,11 +12,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
-from aifeature.models import ControlChange, FeatureControl, Job, Status
+from aifeature.models import Attempt, ControlChange, FeatureControl, Job, Origin, Status
 from aifeature.policies.release import place
 from aifeature.services.controls.effective import GLOBAL
 from aifeature.services.monitoring import latency, overview
-from tests.integration.job_rows import MakeJob
+from tests.integration.job_rows import CALL, MakeJob
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 SLUG = "summarize"
@@ -121,3 +121,19 @@ def _holds(slug: str, steps: list[Step], minute: int, user: User) -> bool:
     now = ((killed, percent) for (a, killed, percent), (b, *_) in spans if a <= minute < b)
     killed, percent = next(now, (False, 100))
     return killed or place(slug, user.pk) >= percent
+
+
+def test_the_slowest_answers_without_the_time_they_were_held(ended: Callable[..., Job]) -> None:
+    held, slow, quick = ended(10, 75), ended(62, 73), ended(70, 71)
+    ended(10, 74, status=Status.FAILED)  # no answer
+    ended(10, 60)  # before
+    ended(10, 74, origin=Origin.EVAL)
+    decided = ended(10, 79, approval_expires_at=at(99))
+    times = {"day": MIDNIGHT.date(), "started_at": at(10), "ended_at": at(14)}
+    call = {**CALL, **times, "job": decided, "user": decided.user, "feature": SLUG}
+    Attempt.objects.create(**call, bound_micro=9, request={})
+    flipped((11, ON), (71, OFF))
+    found = latency.slowest(SLUG, at(61), at(80), most=3)
+    minutes = {pk: round(seconds / 60, 3) for pk, seconds in found.items()}
+    assert list(minutes.items()) == [(held.pk, 5), (slow.pk, 2), (decided.pk, 1)]
+    assert quick.pk in latency.slowest(SLUG, at(61), at(80), most=9)

@@ -30,11 +30,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db]
 
 TASKS = sorted(gaps.sent_every())
 ALLOWED_S = {
+    "control.alerts": 70,
     "control.sweep": 65,
     "control.provider": 75,
     "control.budgets": 240,
     "control.controls": 240,
     "control.cost_spike": 240,
+    "control.numbers": 240,
     "control.reconcile": 1200,
     "control.retention": 90_000,
     "control.rollout": 240,

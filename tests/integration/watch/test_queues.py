@@ -172,4 +172,4 @@ def test_the_overview_shows_a_missing_worker_without_a_watcher(watched: None) ->
 
 
 def shown() -> list[str]:
-    return [row["subject"] for row in open_alerts.rows() if row["kind"] == "no worker"]
+    return [row.subject for row in open_alerts.rows() if row.kind == "no worker"]

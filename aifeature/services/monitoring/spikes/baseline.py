@@ -66,18 +66,13 @@ def past_day(curve: Curve, now: datetime) -> PastDay:
 
 
 def _past_day(curve: Curve, hour: int, share: float) -> PastDay:
+    now, before = curve[hour], curve[hour - 1] if hour else 0
     return PastDay(
-        so_far=sum(curve[:hour]) + round(curve[hour] * share),
+        so_far=sum(curve[:hour]) + round(now * share),
         whole=sum(curve),
-        hour=_latest(curve, hour, share, 1),
-        half_hour=_latest(curve, hour, share, 0.5),
+        hour=round(now * share + before * (1 - share)),
+        half_hour=round(now * min(share, 0.5) + before * max(0, 0.5 - share)),
     )
-
-
-def _latest(curve: Curve, hour: int, share: float, hours: float) -> int:
-    """Return the spend of the latest `hours`, at most one."""
-    before = curve[hour - 1] if hour else 0
-    return round(curve[hour] * min(share, hours) + before * max(0, hours - share))
 
 
 def spend(

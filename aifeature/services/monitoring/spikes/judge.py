@@ -6,9 +6,10 @@ feature does not count for GLOBAL. Otherwise one account could stop everything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from aifeature.policies import spike
@@ -180,9 +181,13 @@ def _spend(
 ) -> Spend:
     """Return today's spend. Each past day is the sum of its raised parts."""
     dates = [day for day in trailing(now) if day in days]
-    past = [
-        _sum(baseline.raised(part[day], by) for part, by in parts if day in part) for day in dates
-    ]
+    (whole, usual), *others = parts
+    past = [baseline.raised(whole[day], usual) for day in dates]
+    for part, by in others:
+        for at, day in enumerate(dates):
+            if day in part:
+                more = baseline.raised(part[day], by)
+                past[at] = [a + b for a, b in zip(past[at], more, strict=True)]
     today = days.get(now.date(), NOTHING)
     spend = baseline.spend(today, past, now, half_hour=known.half_hours.get(key))
     tripped = known.tripped.get(key)
@@ -192,17 +197,14 @@ def _spend(
     return replace(spend, past=tuple(replace(of, tripped=day in tripped) for of, day in seen))
 
 
-def _sum(curves: Iterator[Curve]) -> Curve:
-    first = next(curves)
-    for curve in curves:
-        first = [a + b for a, b in zip(first, curve, strict=True)]
-    return first
-
-
-def trailing(now: datetime) -> list[date]:
+def trailing(now: datetime) -> Sequence[date]:
     """Return the past days of the baseline."""
-    today = now.date()
-    return [today - timedelta(days=back) for back in range(1, DAYS + 1)]
+    return _before(now.date())
+
+
+@lru_cache(maxsize=16)
+def _before(today: date) -> Sequence[date]:
+    return tuple(today - timedelta(days=back) for back in range(1, DAYS + 1))
 
 
 def _busiest_hour(days: Days, now: datetime) -> int:
