@@ -2,7 +2,7 @@
 
 Public: the modules and types below.
 
-Size limit: 1,250 lines.
+Size limit: 1,300 lines.
 """
 
 from aifeature.models import Activation, Evidence
@@ -11,10 +11,11 @@ from aifeature.services.promotion import (
     evidence,
     gate_check,
     local_stack,
+    refusals,
     standing,
     subjects,
 )
-from aifeature.services.promotion.activations import RefusedError
+from aifeature.services.promotion.refusals import RefusedError
 from aifeature.services.promotion.subjects import Conditions, Subject
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "evidence",
     "gate_check",
     "local_stack",
+    "refusals",
     "standing",
     "subjects",
 ]

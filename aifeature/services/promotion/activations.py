@@ -18,6 +18,7 @@ from aifeature.services.alerting import alerts
 from aifeature.services.controls import live
 from aifeature.services.controls.live import ACTIVATING, LivePrompt
 from aifeature.services.promotion import evidence, subjects
+from aifeature.services.promotion.refusals import OutOfDateError, RefusedError, noted
 from aifeature.spec import Feature
 from aifeature.suites import SuiteError
 
@@ -28,12 +29,6 @@ ROUNDING: Final = 1e-9
 
 OVERRIDE: Final = "prompt_override"
 """Kind of the alert while a prompt without evidence is live."""
-
-
-class RefusedError(Exception):
-    """The prompt does not become live. The text names the cause and the fix."""
-
-    text_is_ours = True
 
 
 def activate(
@@ -62,7 +57,7 @@ def activate(
     """
     feature = _feature(slug)
     prompt = _prompt(feature, version)
-    with _locked(slug) as control:
+    with _attempt(slug, version, reason, user_id), _locked(slug) as control:
         _refuse_if_changed(slug, seen)
         row = _row(feature, prompt, Kind.ACTIVATED, reason, user_id, check_name)
         row.evidence = evidence_of(feature, version)
@@ -86,7 +81,7 @@ def roll_back(
         RefusedError: there is none, or another activation became live since.
     """
     feature = _feature(slug)
-    with _locked(slug) as control:
+    with _attempt(slug, "roll-back", reason, user_id), _locked(slug) as control:
         _refuse_if_changed(slug, seen)
         found = _before(feature)
         if found is None:
@@ -139,7 +134,8 @@ def approve_override(request_id: int, *, reason: str, user_id: int) -> Activatio
             f"This release has another text of {request.feature} {request.version} than the one"
             " that was requested: request it again."
         )
-    with _locked(request.feature) as control:
+    what = f"override with {request.version}"
+    with _attempt(feature.slug, what, reason, user_id), _locked(request.feature) as control:
         row = _row(feature, prompt, Kind.OVERRIDDEN, reason, user_id, "")
         row.request = request
         row.expires_at = database_now() + timedelta(hours=request.hours or 0)
@@ -286,7 +282,7 @@ def _refuse_if_changed(slug: str, seen: int | None) -> None:
     if seen is None or seen == (current.pk if current else 0):
         return
     now = f"{current.version} is live, by {by(current)}" if current else "no version is live"
-    raise RefusedError(
+    raise OutOfDateError(
         f"The live version of {slug} changed since you opened it: now {now}. Nothing was changed."
     )
 
@@ -456,6 +452,15 @@ def _row(
         user_id=user_id,
         check_name=check_name,
     )
+
+
+@contextmanager
+def _attempt(slug: str, what: str, reason: str, user_id: int | None) -> Iterator[None]:
+    """Note a person's attempt that is refused in the audit log."""
+    current = live_row(slug) if user_id is not None else None
+    version = current.version if current else ""
+    with noted(slug, what, live=version, reason=reason, user_id=user_id):
+        yield
 
 
 @contextmanager

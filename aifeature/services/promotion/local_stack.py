@@ -7,7 +7,7 @@ from typing import Final
 from aifeature import registry
 from aifeature.models import Activation, ControlChange, FeatureControl, Stage
 from aifeature.services import controls
-from aifeature.services.promotion import activations
+from aifeature.services.promotion import activations, refusals
 from aifeature.spec import Feature
 
 BY: Final = "manage.py stack"
@@ -16,7 +16,8 @@ BY: Final = "manage.py stack"
 def open_features() -> None:
     """Open every feature of which no person changed the controls. For the local stack only."""
     for feature in registry.offered().values():
-        if not ControlChange.objects.filter(feature=feature.slug, user__isnull=False).exists():
+        by_people = ControlChange.objects.filter(feature=feature.slug, user__isnull=False)
+        if not by_people.exclude(field=refusals.FIELD).exists():
             _open(feature)
 
 
@@ -40,5 +41,5 @@ def _follow_the_code(feature: Feature) -> None:
     reason = "The local stack follows the code."
     try:
         activations.activate(feature.slug, feature.prompt_version, reason=reason, check_name=BY)
-    except activations.RefusedError:
+    except refusals.RefusedError:
         return

@@ -10,6 +10,7 @@ from aifeature.models.functions import rows
 from aifeature.services import controls
 from aifeature.services.controls import live
 from aifeature.services.promotion import activations, evidence, gate_check
+from aifeature.services.promotion.refusals import RefusedError
 from aifeature.spec import Feature
 
 
@@ -115,7 +116,7 @@ def _after(feature: Feature, override: Activation | None) -> str | None:
 def approve(feature: Feature, request_id: int, *, reason: str, user_id: int) -> Activation:
     """Approve a request of this feature. Raises RefusedError if it is of another."""
     if not Activation.objects.filter(pk=request_id, feature=feature.slug).exists():
-        raise activations.RefusedError(
+        raise RefusedError(
             f"{feature.slug} has no such request. A request of another feature is approved on the"
             " page of that feature."
         )
@@ -137,7 +138,7 @@ def _problem(feature: Feature, version: str) -> str:
     of_version = (feature.slug, version)
     try:
         proof = activations.evidence_of(feature, version)
-    except activations.RefusedError as refused:
+    except RefusedError as refused:
         return str(refused).removesuffix(f" Evaluate it: {activations.command(*of_version)}")
     row = (Activation.Kind.ACTIVATED.value, feature.slug, live.provider(), version)
     problem: str | None = rows("aif_activation_problem", *row, proof.prompt_hash, proof.pk)[0][0]

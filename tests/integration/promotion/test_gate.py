@@ -14,7 +14,14 @@ from django.utils import timezone
 from aifeature import prompts, registry
 from aifeature.models import Activation, Alert, ControlChange, Evidence, FeatureControl, Stage
 from aifeature.services import controls, jobs
-from aifeature.services.promotion import RefusedError, activations, evidence, gate_check, subjects
+from aifeature.services.promotion import (
+    RefusedError,
+    activations,
+    evidence,
+    gate_check,
+    refusals,
+    subjects,
+)
 from tests import proof
 
 SUMMARIZE = registry.get("summarize")
@@ -143,6 +150,29 @@ def test_an_activation_is_live_at_once_and_on_record(sam: User) -> None:
     assert (change.new, change.reason) == (f"v4 {row.prompt_hash[:8]}", "It passed.")
     assert change.figures == {"kind": "activated", "evidence": str(row.evidence_id)}
     controls.change(SLUG, {"stage": Stage.EVERYONE}, reason="r", check_name="test")
+
+
+def test_a_refused_attempt_of_a_person_is_on_record(
+    sam: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once for the same clicks, for a bounded number of others, and never for a check."""
+    monkeypatch.setattr(refusals, "MOST", 2)
+    proof.activate(SLUG, "v1")
+    live_id = Activation.objects.get().pk
+
+    def attempt(version: str, **by: Any) -> None:
+        with pytest.raises(RefusedError):
+            activations.activate(SLUG, version, reason="Try it.", **by)
+
+    attempt("v4", check_name="test")
+    attempt("v4", user_id=sam.pk, seen=live_id + 1)  # a page that was out of date
+    for version in ("v4", "v4", "v2", "v3", "v9"):
+        attempt(version, user_id=sam.pk, seen=live_id)
+    newest, first = ControlChange.objects.filter(field=refusals.FIELD).order_by("-id")
+    assert first.new.startswith("v4 refused: summarize v4 has no evidence with sandbox.")
+    assert (first.old, first.reason, first.user) == ("v1", "Try it.", sam)
+    assert newest.new.startswith("v2 refused:")
+    assert live() == "v1"
 
 
 def test_rows_are_never_edited_or_deleted() -> None:
