@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Final
 
 from django.urls import reverse
 
 from aifeature import money
-from aifeature.api.schemas import FeatureLinks, FeatureOut, JobError, JobOut, Usage
+from aifeature.api.schemas import (
+    DayUsage,
+    FeatureLinks,
+    FeatureOut,
+    FeatureUsageOut,
+    JobError,
+    JobOut,
+    RateLeft,
+    Usage,
+)
 from aifeature.models import TERMINAL, Job, Status
 from aifeature.services.feedback import votes
+from aifeature.services.jobs.usage import FeatureUsage
 from aifeature.services.privacy import retention
 from aifeature.spec import Feature
 
@@ -60,6 +71,20 @@ def feature_out(feature: Feature) -> FeatureOut:
         links=FeatureLinks(
             submit=reverse(f"{NAMESPACE}:submit_job", kwargs={"slug": feature.slug})
         ),
+    )
+
+
+def usage_out(usage: FeatureUsage) -> FeatureUsageOut:
+    rate, refusal = usage.rate, usage.refusal
+    return FeatureUsageOut(
+        feature=usage.feature.slug,
+        requests_today=usage.today,
+        by_day=[DayUsage(day=day, requests=count) for day, count in usage.days.items()],
+        charged_today_usd=money.exact(usage.charged_micro),
+        allowance_used=usage.used,
+        about_left=usage.about_left,
+        rate=None if rate is None else RateLeft(**asdict(rate)),
+        refused=None if refusal is None else JobError(code=refusal.code, message=refusal.detail),
     )
 
 

@@ -23,8 +23,8 @@ from aifeature.api.openapi import (
     REPLAYED,
     documented,
 )
-from aifeature.api.representation import NAMESPACE, feature_out, job_out, job_path
-from aifeature.api.schemas import FeatureList, JobOut, JobPage, SubmissionBody
+from aifeature.api.representation import NAMESPACE, feature_out, job_out, job_path, usage_out
+from aifeature.api.schemas import FeatureList, JobOut, JobPage, SubmissionBody, UsageOut
 from aifeature.api.submission import read_input
 from aifeature.models import Status
 from aifeature.services import jobs
@@ -58,6 +58,20 @@ def list_features(request: HttpRequest) -> FeatureList:
     found = jobs.visible_features(user=user_of(request))
     shown = [feature for feature in found if scope.covers(request, feature.slug)]
     return FeatureList(items=[feature_out(feature) for feature in shown])
+
+
+@router.get(
+    "/usage",
+    response=UsageOut,
+    operation_id="get_usage",
+    summary="Your usage, and what is left",
+    openapi_extra=documented(),
+)
+def get_usage(request: HttpRequest) -> UsageOut:
+    """Get your requests by feature and day, and what is left of your limits today."""
+    found = jobs.usage.of(user_of(request))
+    shown = [each for each in found.features if scope.covers(request, each.feature.slug)]
+    return UsageOut(resets_at=found.resets_at, items=[usage_out(each) for each in shown])
 
 
 @router.post(

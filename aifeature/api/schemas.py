@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -199,3 +199,47 @@ class UserOutcomeBody(BaseModel):
 
     name: _Name = Field(description="A name of your own, such as `ticket_closed`.")
     feature: _Name = Field(description="The slug of a feature.")
+
+
+class DayUsage(Schema):
+    """Requests that you sent on one UTC day."""
+
+    day: date
+    requests: int
+
+
+class RateLeft(Schema):
+    """Your remaining rate, as in the `RateLimit` headers."""
+
+    limit: int = Field(description="Requests within the window.")
+    window_s: int
+    remaining: int
+    reset_s: int = Field(description="Seconds until all of them are available again.")
+
+
+class FeatureUsageOut(Schema):
+    """Your usage of one feature, and what is left of your limits."""
+
+    feature: str
+    requests_today: int
+    by_day: list[DayUsage] = Field(description="The last 30 UTC days, oldest first.")
+    charged_today_usd: str = Field(pattern=r"^\d+\.\d{6}$", description="US dollars.")
+    allowance_used: float | None = Field(
+        ge=0, le=1, description="Share of today's allowance that is used. Null: there is no limit."
+    )
+    about_left: int | None = Field(
+        description="Estimate of how many more requests today's allowance admits, at the usual"
+        " charge of yours. Null: there is no limit, or you sent too few."
+    )
+    rate: RateLeft | None = Field(description="Null: there is no limit, or you are blocked.")
+    refused: JobError | None = Field(
+        description="Why a submission would be refused now, apart from the rate. Null: it would"
+        " not be."
+    )
+
+
+class UsageOut(Schema):
+    """Your usage of the features that you may use."""
+
+    resets_at: datetime = Field(description="When the next UTC day begins.")
+    items: list[FeatureUsageOut]

@@ -15,6 +15,7 @@ from tests.integration.api.api_jobs import JOB_FIELDS
 EVERYWHERE = {"400", "401", "408", "413", "429", "500", "503"}
 OPERATIONS = {
     ("get", "/api/v1/features"): {"200"},
+    ("get", "/api/v1/usage"): {"200"},
     ("post", "/api/v1/features/{slug}/jobs"): {
         *("202", "400", "403", "404", "409", "413", "415", "422", "429")
     },

@@ -161,8 +161,8 @@ def _check_windows(feature: Feature, user_id: int) -> None:
         "global": caps.everything,
         "month": caps.month,
     }
-    now, spent = _spent(feature, user_id)
-    full = [scope for scope, cap in limits.items() if cap is not None and spent[scope] >= cap]
+    now, counted = spent(feature, user_id)
+    full = [scope for scope, cap in limits.items() if cap is not None and counted[scope] >= cap]
     if not full:
         return
     scope = full[0]
@@ -182,7 +182,7 @@ def _check_windows(feature: Feature, user_id: int) -> None:
     )
 
 
-def _spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
+def spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
     """Return the database's time and the micro-dollars that count against each cap."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -197,16 +197,16 @@ def _spent(feature: Feature, user_id: int) -> tuple[datetime, dict[str, int]]:
             [f"{feature.slug}:{user_id}", str(user_id), feature.slug],
         )
         found = cursor.fetchall()
-    spent = dict.fromkeys((*SpendWindow.Scope.values, "user_spend"), 0)
+    counted = dict.fromkeys((*SpendWindow.Scope.values, "user_spend"), 0)
     for _, scope, micro, own in found:
         match scope:
             case "user":
-                spent["user"], spent["user_spend"] = micro, own
+                counted["user"], counted["user_spend"] = micro, own
             case "account":  # this cap limits own spend only
-                spent["account"] = own
+                counted["account"] = own
             case str():
-                spent[scope] = micro
-    return found[0][0], spent
+                counted[scope] = micro
+    return found[0][0], counted
 
 
 def _check_load(feature: Feature, user_id: int) -> None:

@@ -189,7 +189,7 @@ def test_a_stranger_finds_no_trace_of_a_feature(summarize: Feature, ada: User) -
     put(stage=Stage.STAFF)
     client = Client()
     client.force_login(ada)
-    for address in ("/", "/jobs/", "/beta/", "/account/", "/api/v1/openapi.json"):
+    for address in ("/", "/jobs/", "/usage/", "/beta/", "/account/", "/api/v1/openapi.json"):
         text = client.get(address).text
         assert summarize.title not in text, address
         assert "/f/summarize/" not in text, address

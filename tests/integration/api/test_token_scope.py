@@ -18,7 +18,7 @@ from tests.integration.fuzz.values import thorough
 
 SLUGS = st.none() | st.sets(st.sampled_from(["summarize", "other", "triage"]), max_size=3)
 LASTS = st.none() | st.integers(-600, 600).filter(lambda s: abs(s) > 60)
-CALLS = ("features", "submit", "list", "get", "cancel", "events")
+CALLS = ("features", "usage", "submit", "list", "get", "cancel", "events")
 
 
 def ask(client: Client, call: str, known: Job) -> Any:
@@ -29,7 +29,7 @@ def ask(client: Client, call: str, known: Job) -> Any:
         )
     if call == "cancel":
         return client.post(f"{root}/jobs/{known.id}/cancel")
-    paths = {"features": "features", "list": "jobs", "get": f"jobs/{known.id}"}
+    paths = {"features": "features", "usage": "usage", "list": "jobs", "get": f"jobs/{known.id}"}
     return client.get(f"{root}/{paths.get(call, f'jobs/{known.id}/events')}")
 
 
@@ -66,7 +66,7 @@ def test_every_call_is_held_to_the_scope(
             assert Job.objects.count() == 1
         elif call in {"get", "cancel"} and not covered:
             problem(answer, 404, "not_found")
-        elif call in {"features", "list"}:
+        elif call in {"features", "usage", "list"}:
             assert len(answer.json()["items"]) == covered
         else:
             assert answer.status_code in {200, 202}

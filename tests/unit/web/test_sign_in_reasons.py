@@ -8,6 +8,7 @@ from aifeature.web import sign_in_reasons, urls
 
 NO_FORMS = {
     *("start", "sources", "history", "job", "login", "signed_out", "logout", "account", "beta"),
+    "usage",
 }
 """Pages without a form, or with one that needs no sign-in."""
 
