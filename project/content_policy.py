@@ -30,6 +30,9 @@ ADMIN: Final[dict[str, Any]] = {
 }
 """Directives that Unfold's pages replace."""
 
+DASHBOARD: Final = "dashboard/"
+"""Addresses beside those of admin with pages of Unfold."""
+
 
 class ContentPolicyMiddleware(CSPMiddleware):
     """Sends the policy of the requested page."""
@@ -43,6 +46,6 @@ class ContentPolicyMiddleware(CSPMiddleware):
         """Return the strict policy, with the replacements of an admin page."""
         parts = super().get_policy_parts(request, response, report_only)
         match = request.resolver_match
-        if match is not None and match.app_name == "admin":
+        if match is not None and (match.app_name == "admin" or match.route.startswith(DASHBOARD)):
             parts.replace = ADMIN
         return parts
