@@ -14,7 +14,7 @@ help: ## list the targets
 
 setup: $(READY) ## install the locked dependencies into .venv
 
-demo: $(READY) ## run the whole system, show one real job, stay up
+demo: $(READY) ## run the whole system with 28 made-up days, show one real job, stay up; ARGS=--empty
 	@$(BIN)/python manage.py stack --demo $(ARGS)
 
 smoke: $(READY) ## run the whole system, show one real job, stop

@@ -15,6 +15,7 @@ from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
 from aifeature.api import openapi, problems
+from aifeature.services.stores import demo_data
 
 View = Callable[..., HttpResponseBase]
 AsyncView = Callable[..., Awaitable[HttpResponseBase]]
@@ -41,9 +42,14 @@ class Api(NinjaAPI):
     def get_openapi_schema(
         self, *, path_prefix: str | None = None, path_params: dict[str, Any] | None = None
     ) -> OpenAPISchema:
-        """Return the OpenAPI document, with the problem schema that error responses refer to."""
+        """Return the OpenAPI document, with the problem schema that error responses refer to.
+
+        Where there are synthetic data, its description warns of them.
+        """
         schema = super().get_openapi_schema(path_prefix=path_prefix, path_params=path_params)
         openapi.complete(schema)
+        if before := demo_data.reader.before():
+            openapi.warn_of_synthetic_data(schema, before)
         return schema
 
 

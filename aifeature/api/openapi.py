@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -138,6 +139,15 @@ def _problem(status: int, meaning: str) -> dict[str, Any]:
     if headers := _HEADERS.get(status):
         response["headers"] = dict(headers)
     return response
+
+
+def warn_of_synthetic_data(schema: OpenAPISchema, before: datetime) -> None:
+    """Add to the description that figures before a moment are made up."""
+    about = schema["info"]
+    about["description"] = (
+        f"**Synthetic data:** the requests, users and costs before {before:%-d %B %Y, %H:%M} UTC"
+        f" are made up.\n\n{about.get('description') or ''}"
+    )
 
 
 def complete(schema: OpenAPISchema) -> None:

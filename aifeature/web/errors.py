@@ -13,6 +13,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from aifeature.services.failures.web_failures import failures
+from aifeature.services.stores import demo_data
 from aifeature.web import context, sign_in, sign_in_reasons
 
 DATABASE_RETRY_S: Final = 5
@@ -47,7 +48,12 @@ def page(
         "reference": failures.note(status, code, error),
     }
     response = HttpResponse(
-        render_to_string("error.html", {**values, **context.site()}), status=status
+        render_to_string(
+            "error.html",
+            # No query: the database may be what failed.
+            {**values, **context.site(), "synthetic_before": demo_data.reader.known()},
+        ),
+        status=status,
     )
     response["Cache-Control"] = "no-store"
     if retry_after_s is not None:

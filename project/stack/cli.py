@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING
 
 from project.stack.console import complain, say
@@ -32,7 +33,8 @@ def main(argv: Sequence[str]) -> int:
         if options.stop:
             return _stop(local)
         mode: Mode = "demo" if options.demo else "smoke" if options.smoke else "stay"
-        return run_stack(local, lambda: RealPlan(mode), verbose=options.verbose)
+        plan = partial(RealPlan, mode, is_empty=options.empty)
+        return run_stack(local, plan, verbose=options.verbose)
     except StackError as error:
         complain(str(error))
         return error.exit_code
@@ -46,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--demo", action="store_true", help="run one real job, then stay up")
     what.add_argument("--smoke", action="store_true", help="run one real job, then stop")
     what.add_argument("--stop", action="store_true", help="stop the stack of this checkout")
+    parser.add_argument("--empty", action="store_true", help="with --demo: load no synthetic days")
     parser.add_argument("-v", "--verbose", action="store_true", help="show all output")
     return parser
 

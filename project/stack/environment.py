@@ -46,6 +46,7 @@ def stack_environment(
         "ALLOWED_HOSTS": f"{HOST},localhost",
         "CSRF_TRUSTED_ORIGINS": f"http://{HOST}:{web},http://localhost:{web}",
         "FLOWER_URL": f"http://{HOST}:{ports['flower']}/",
+        "SITE_URL": f"http://{HOST}:{web}",
     }
     if external.sandbox:
         values |= {

@@ -40,13 +40,18 @@ FEATURES = CHECKOUT / "aifeature" / "features"
 class RealPlan:
     """Embedded servers unless the environment names others, and all of components.py."""
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, *, is_empty: bool = False) -> None:
         """Read the environment and connect to each service that it names.
+
+        Args:
+            mode: The step after the start.
+            is_empty: Whether the mode `demo` leaves out the synthetic days.
 
         Raises:
             ConfigError: a service cannot be reached.
         """
         self._mode = mode
+        self._has_synthetic_days = mode == "demo" and not is_empty
         self._external: External = external_services(os.environ)
         self._secrets: Secrets | None = None
         self._ports: dict[str, int] = {}
@@ -137,8 +142,13 @@ class RealPlan:
     def _migrate(self, session: Session, values: dict[str, str], secrets: Secrets) -> None:
         """Migrate the database and make the demo users, in one process."""
         begun = time.monotonic()
-        found = _demo_users(session, "migrate", values, secrets, "--migrate", timeout_s=MIGRATE_S)
-        self._notes = found
+        options = ["--migrate"]
+        if self._has_synthetic_days:
+            row("migrations", "running", "and 28 synthetic days are loaded into a new database")
+            options.append("--synthetic")
+        self._notes = _demo_users(
+            session, "migrate", values, secrets, *options, timeout_s=MIGRATE_S
+        )
         row("migrations", "done", f"({time.monotonic() - begun:.1f} s)")
 
 
@@ -198,7 +208,9 @@ def addresses(web_url: str, flower_port: int, secrets: Secrets) -> list[str]:
     return [
         "",
         f"web      {web_url}",
+        f"tour     {web_url}tour/",
         f"admin    {web_url}admin/",
+        f"dashboard {web_url}dashboard/",
         f"flower   http://{HOST}:{flower_port}/",
         "",
         *sign_ins,

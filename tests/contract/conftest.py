@@ -10,6 +10,9 @@ import trustme
 
 from tests.contract.sandbox_clients import FakeClock, client
 from tests.sandbox_server import SandboxServer, running_sandbox
+from tests.synthetic_mark import no_page_reads_the_synthetic_mark
+
+__all__ = ["no_page_reads_the_synthetic_mark"]
 
 
 @pytest.fixture(scope="session")

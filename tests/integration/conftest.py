@@ -31,9 +31,10 @@ from tests import proof
 from tests.functions_in_thread import FunctionsInThread
 from tests.integration.job_rows import claimed, make_call, make_job
 from tests.sandbox_server import SandboxServer, running_sandbox
+from tests.synthetic_mark import no_page_reads_the_synthetic_mark
 from workers.retry_budget import RetryBudget
 
-__all__ = ["claimed", "make_call", "make_job"]
+__all__ = ["claimed", "make_call", "make_job", "no_page_reads_the_synthetic_mark"]
 
 AMPLE_RATES = {
     "requests_per_minute": Decimal(99_999),

@@ -13,6 +13,7 @@ from aifeature.models import ApiToken
 from aifeature.models.token import digest
 from project import loading, local_features
 from project.local_features import DOMAIN
+from project.management.commands import load_demo_data
 from project.stack.console import NOTE
 from project.stack.secrets import STAFF
 
@@ -28,6 +29,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--migrate", action="store_true", help="migrate first (saves a second process)"
+        )
+        parser.add_argument(
+            "--synthetic", action="store_true", help="load synthetic days into an unused database"
         )
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -48,7 +52,9 @@ class Command(BaseCommand):
         name, _, text = os.environ.get("DEMO_TOKEN", "").partition(":")
         if text:
             _ensure_token(name, text)
-        for line in local_features.update():
+        # Before features are opened: what was live in the synthetic days comes first in history.
+        notes = [load_demo_data.loaded(self.stdout.write)] if options["synthetic"] else []
+        for line in (*notes, *local_features.update()):
             self.stdout.write(f"{NOTE}{line}")
 
 
