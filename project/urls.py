@@ -13,11 +13,15 @@ urlpatterns = [
     path("healthz", probes.healthz),
     path("readyz", probes.readyz),
     path("admin/", admin.site.urls),
+    path("dashboard/", include("aifeature.admin.dashboard.urls")),
     path("api/v1/", api.urls),
     path("", include("aifeature.web.urls")),
 ]
 if settings.AIFEATURE["PROVIDER"] == "sandbox":  # refused outside of the local stack
-    urlpatterns += [path("panel/", include("project.panel.urls"))]
+    urlpatterns += [
+        path("panel/", include("project.panel.urls")),
+        path("tour/", include("project.tour.urls")),
+    ]
 
 handler400 = "aifeature.web.errors.bad_request"
 handler403 = "aifeature.web.errors.forbidden"

@@ -17,7 +17,7 @@ from aifeature.services import controls, jobs
 from aifeature.services.controls import rates
 from aifeature.services.jobs.refusals import Refusal
 from aifeature.services.monitoring import overview
-from aifeature.services.promotion import RefusedError, activations
+from aifeature.services.promotion import RefusedError, activations, standing
 from aifeature.spec import Kind
 from project.panel import provider
 from workers.inference.breaker import BreakerPolicy
@@ -114,20 +114,23 @@ def _spend(visitor: User) -> str:
 def _repair(visitor: User) -> str:
     provider.set_faults()
     for slug, feature in registry.offered().items():
-        _activate_newest(feature, visitor)
+        if (live := activations.live_row(slug)) and live.reason == REASON:
+            _activate_newest(feature, visitor)  # no other prompt: a canary would end
         controls.change(slug, {"daily_budget_usd": None}, reason=REASON, user_id=visitor.pk)
-    return "The provider answers again. The newest proven prompts are live. Budgets are the code's."
+    return "The provider answers again. A worsened prompt is replaced. Budgets are the code's."
 
 
 def _activate_newest(feature: Feature, visitor: User) -> None:
     """Activate the code's version, or the newest one before it that evidence permits."""
-    slug, live = feature.slug, controls.live_version(feature)
+    slug = feature.slug
     known = prompts.versions(slug)
-    for version in reversed(known[: known.index(feature.prompt_version) + 1]):
-        if version == live:
+    ours = known[: known.index(feature.prompt_version) + 1]
+    for each in standing.of(feature).versions:
+        if each.is_live:
             return
-        with suppress(RefusedError):
-            activations.activate(slug, version, reason=REASON, user_id=visitor.pk)
+        if each.version in ours and each.hash and not each.problem:
+            with suppress(RefusedError):  # it became live, or lost its evidence, just now
+                activations.activate(slug, each.version, reason=REASON, user_id=visitor.pk)
             return
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -18,9 +18,12 @@ from aifeature.guarding import Finding, Guard
 from aifeature.models import (
     TERMINAL,
     AccessBlock,
+    Alert,
+    AlertChannel,
     ApiToken,
     Attempt,
     AttemptState,
+    AuditedAnswer,
     BetaMember,
     Canary,
     CheckRun,
@@ -47,6 +50,7 @@ from aifeature.reasons import FailureCode
 from aifeature.services import controls, rollout
 from aifeature.services.access import blocks
 from aifeature.services.alerting import alerts
+from aifeature.services.channels import register
 from aifeature.services.controls import breakers, effective, flags, switch
 from aifeature.services.feedback import outcomes, signals, votes
 from aifeature.services.guards import audit
@@ -54,7 +58,7 @@ from aifeature.services.promotion import activations
 from aifeature.services.rollout import ramps
 from aifeature.services.texts import FAILED
 from evals.models import Run, Sample, WeeklyRun
-from tests import canary_rows, proof
+from tests import canary_rows, number_rows, proof
 from tests.readings import plant
 from tests.unit.evals.test_report import HOSTILE, a_run, a_verdict, arm, case, interval, repeats
 
@@ -225,6 +229,20 @@ def person(name: str = "ada", **values: Any) -> User:
     return User.objects.create_user(name, password=PASSWORD, **values)
 
 
+def usage(user: User) -> None:
+    """Add requests of a month, with a charge and a part of today's allowance."""
+    for days in range(29):
+        for number in range((days * days + 3) % 7):
+            age = timedelta(days=days, minutes=number)
+            job(user, Status.SUCCEEDED, age=age, charge_micro=15_000)
+    SpendWindow.objects.update_or_create(
+        scope="user",
+        key=f"summarize:{user.pk}",
+        day=datetime.now(UTC).date(),
+        defaults={"spent_micro": 2_600_000, "own_spend_micro": 2_700_000},
+    )
+
+
 def tokens(user: User) -> None:
     """Create a token for everything, a read-only one and an expired one."""
     ApiToken.issue(user_id=user.pk, name="help desk")
@@ -358,6 +376,48 @@ def bad_day(staff: User) -> None:
     )
 
 
+def red_number(user: User) -> None:
+    """An open alert about errors of `answer`, with the requests that failed and what changed."""
+    now = timezone.now()
+    codes = ("provider_unavailable", "output_invalid", "answer_cut_off")
+    for number in range(21):
+        ago = timedelta(minutes=1 + 2 * number)
+        code = codes[0 if number % 4 else number % 3]
+        job(user, Status.FAILED, feature="answer", age=ago, error_code=code)
+    text = (
+        "answer: 4.1 % of the requests of the last hour failed (21 of 512, at least 2.1 % with"
+        " 99.9 % certainty). The threshold is 2 %. Last change: prompt v4 became live, 12 minutes"
+        " before."
+    )
+    done = "It was rolled back to v3. Mend the prompt before it is live again."
+    before = [
+        (95, "deploy", "Release 2026.11.3 replaced 2026.11.2"),
+        (40, "rollout", "Ramp: 5 → 25 → 100 %, 24 healthy hours for each step"),
+        (39, "stage", "Percentage of users: 5 → 25"),
+        (12, "prompt", "Prompt v4 became live"),
+    ]
+    figures = {
+        "number": "errors",
+        "value": 0.041,
+        "threshold": 0.02,
+        "unit": "share",
+        "sample": 512,
+        "window_s": 3600,
+        "low": 0.027,
+        "high": 0.062,
+        "begins": (now - timedelta(hours=1)).isoformat(),
+        "ends": now.isoformat(),
+        "since": now.isoformat(),
+        "changes": [
+            {"at": (now - timedelta(minutes=ago)).isoformat(), "kind": kind, "text": what}
+            for ago, kind, what in before
+        ],
+        "action": {"action": "roll_back", "state": "done", "text": done, "tries": 1},
+    }
+    plant("answer", errors="red")
+    alerts.begin("errors_high", "answer", f"{text} {done}", figures)
+
+
 def held_ramp(staff: User) -> None:
     """A ramp of `triage` at its second step, held since an hour, among users with spend."""
     now = timezone.now()
@@ -388,6 +448,84 @@ def held_ramp(staff: User) -> None:
     plant("triage", errors="amber")
     ramps.check()
     ramp.update(held_since=now - timedelta(hours=1))
+
+
+def dashboard(staff: User) -> None:
+    """Twelve weeks of a living system: a red number with its alert, changes, audits, users."""
+    now = timezone.now()
+    number_rows.live_system(now)
+    for slug in ("answer", "summarize", "triage"):
+        plant(slug, errors="red" if slug == "summarize" else "green")
+        for week in range(12):
+            rate = 0.93 - (0.11 if week < 2 and slug == "summarize" else 0.01 * (week % 3))
+            interval = {"low": rate - 0.05, "high": rate + 0.04}
+            proof.evidence(
+                slug,
+                origin="weekly",
+                measured_at=now - timedelta(weeks=week),
+                verdict={
+                    "decision": "pass",
+                    "candidate": {"rate": rate, "interval": interval},
+                    "difference_points": 100 * (rate - 0.92),
+                    "cases": 120,
+                },
+            )
+        label = AuditedAnswer.Label
+        AuditedAnswer.objects.bulk_create(
+            AuditedAnswer(
+                job=done,
+                feature=slug,
+                week=(now - timedelta(days=now.weekday(), weeks=number // 20)).date(),
+                sample=1,
+                label=label.HALLUCINATED if number % 23 == 0 else label.GROUNDED,
+                labelled_at=now,
+            )
+            for number, done in enumerate(_ended(staff, slug, 80))
+        )
+    summary = "4.9 % of 143 requests failed in the last hour. The threshold is 2 %."
+    alerts.begin("errors_high", "summarize", summary)
+    alerts.begin("cost_per_user_high", "answer", "The cost per user is 2.4 times the baseline.")
+    Alert.objects.filter(kind="cost_per_user_high").update(
+        acknowledged_at=now, acknowledged_by=staff
+    )
+    for hours, field, old, new in (
+        (20, "live_prompt", "v3 (1a2b3c4d)", "v4 (5e6f7a8b)"),
+        (90, "stage", "percent", "everyone"),
+        (200, "daily_budget_usd", "20", "30"),
+    ):
+        ControlChange.objects.create(
+            feature="summarize",
+            field=field,
+            old=old,
+            new=new,
+            reason="r",
+            user=staff,
+            at=now - timedelta(hours=hours),
+        )
+    for number in range(6):
+        reader = person(f"reader-{number}@example.org")
+        SpendWindow.objects.create(
+            scope="account",
+            key=str(reader.pk),
+            day=now.date(),
+            own_spend_micro=2_400_000 // (1 + number),
+        )
+
+
+def _ended(user: User, slug: str, count: int) -> list[Job]:
+    """Create jobs that succeeded, without content."""
+    now = timezone.now()
+    return Job.objects.bulk_create(
+        Job(
+            user=user,
+            feature=slug,
+            status=Status.SUCCEEDED,
+            created_at=now - timedelta(days=1),
+            finished_at=now - timedelta(days=1),
+            deadline_at=now,
+        )
+        for _ in range(count)
+    )
 
 
 def flagged(user: User) -> None:
@@ -657,3 +795,18 @@ def weekly_runs() -> list[WeeklyRun]:
             )
         )
     return WeeklyRun.objects.bulk_create(made)
+
+
+def channels(user: User) -> None:
+    """Add a channel that works, one that has failed for an hour, and an unused one."""
+    by: dict[str, Any] = {"reason": "On-call uses it.", "user_id": user.pk}
+    hook: dict[str, Any] = {"kind": "webhook", "is_escalation": False, **by}
+    chat, _ = register.add(name="Chat", address="https://hooks.example/a", **hook)
+    pager, _ = register.add(name="Pager", address="https://pager.example/b", **hook)
+    mail = "mailtos://user:password@example.com?to=oncall@example.com"
+    register.add(name="Managers", kind="apprise", address=mail, is_escalation=True, **by)
+    now = timezone.now()
+    AlertChannel.objects.filter(pk=chat.pk).update(sent_at=now)
+    AlertChannel.objects.filter(pk=pager.pk).update(
+        failing_since=now - timedelta(hours=1), problem="The receiver answered with status 503."
+    )

@@ -112,6 +112,10 @@ def shots() -> list[Shot]:
         Shot("history-page", "/jobs/", ada, _older),
         Shot("history-empty", "/jobs/", newcomer),
         Shot("history-nothing", "/jobs/?q=zebra", ada),
+        Shot("usage", "/usage/", ada, prepare=lambda: scenes.usage(ada)),
+        Shot("usage-none", "/usage/", newcomer),
+        Shot("tour", "/tour/", staff),
+        Shot("tour-user", "/tour/", ada),
         Shot("account", "/account/", ada, prepare=lambda: scenes.tokens(ada)),
         Shot("account-made", "/account/", newcomer, _make_token),
         Shot("account-wrong", "/account/", newcomer, _change_password_wrongly),
@@ -334,6 +338,13 @@ def _admin_shots(staff: User) -> list[Shot]:
         Shot("admin-launches", f"{ADMIN}/launch/", staff),
         Shot("admin-launches-add", f"{ADMIN}/launch/add/", staff),
         Shot("admin-alerts", f"{ADMIN}/alert/", staff),
+        Shot(
+            "admin-channels",
+            f"{ADMIN}/alertchannel/",
+            staff,
+            prepare=lambda: scenes.channels(staff),
+        ),
+        Shot("admin-channel-add", f"{ADMIN}/alertchannel/add/", staff),
         Shot("admin-web-failures", f"{ADMIN}/webfailure/", staff),
         Shot("admin-checks", f"{ADMIN}/checkrun/", staff),
         Shot("admin-schedule", "/admin/django_celery_beat/periodictask/", staff),
@@ -368,13 +379,32 @@ def _admin_shots(staff: User) -> list[Shot]:
             "admin-ramp", triage, staff, _show_ramp, lambda: scenes.held_ramp(staff), is_whole=False
         ),
         Shot("admin-ramp-start", other, staff, _start_ramp, is_whole=False),
+        Shot(
+            "admin-alert",
+            f"{ADMIN}/alert/?kind=errors_high",
+            staff,
+            _open_alert,
+            prepare=lambda: scenes.red_number(staff),
+        ),
+        Shot("admin-numbers", other, staff, _show_numbers, is_whole=False),
+        Shot("admin-actions", other, staff, lambda page: press(page, "number_actions")),
         Shot("admin-confirm", triage, staff, _save_a_change),
         Shot("plain-confirm", triage, staff, _save_a_change, has_scripts=False),
         Shot("admin-stop-impact", triage, staff, lambda page: press(page, "stop"), is_whole=False),
         Shot("form-for-staff", FORM, staff),
+        Shot("dashboard", "/dashboard/", staff, prepare=lambda: scenes.dashboard(staff)),
+        Shot("dashboard-of-one", "/dashboard/?feature=summarize&range=7d", staff),
+        Shot("plain-dashboard", "/dashboard/?range=7d", staff, has_scripts=False),
+        Shot("dashboard-printed", "/dashboard/?range=28d", staff, _print),
         Shot("plain-prompts", scenes.PROMPTS, staff, has_scripts=False),
         Shot("plain-stopped-already", f"{ADMIN}/featurecontrol/summarize/stop/", staff),
     ]
+
+
+def _print(page: Page) -> None:
+    """Show the page as it is printed."""
+    page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
 
 
 def _open_first(page: Page) -> None:
@@ -407,6 +437,15 @@ def _show_ramp(page: Page) -> None:
     page.evaluate(
         "document.querySelector('.aif-ramp').closest('[class*=rounded]').scrollIntoView()"
     )
+
+
+def _open_alert(page: Page) -> None:
+    page.locator('#result_list a[href*="/change/"]').first.click()
+    page.get_by_text("Why this alert").wait_for()
+
+
+def _show_numbers(page: Page) -> None:
+    page.get_by_role("heading", name="When a number turns red").scroll_into_view_if_needed()
 
 
 def _start_ramp(page: Page) -> None:

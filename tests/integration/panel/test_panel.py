@@ -11,7 +11,7 @@ from aifeature import prompts, registry
 from aifeature.models import Alert, ControlChange, Job, SpendWindow
 from aifeature.services import controls
 from aifeature.services.controls import effective
-from aifeature.services.promotion import subjects
+from aifeature.services.promotion import activations, subjects
 from aifeature.services.provider import factory
 from project.panel import actions, provider
 from tests import proof
@@ -128,6 +128,16 @@ def test_a_worse_prompt_and_a_used_up_budget_are_repaired(staff: Client) -> None
     assert controls.live_version(feature) == "v2", "v3 became worse, and v1 is older"
     changes = ControlChange.objects.filter(reason=actions.REASON)
     assert {change.user.get_username() for change in changes if change.user} == {"sam"}
+
+
+def test_a_repair_leaves_prompts_that_the_panel_did_not_change(staff: Client) -> None:
+    """Another live prompt would end a canary."""
+    proof.evidence("summarize", "v1", **proof.of_today("summarize", "v1"))
+    feature = registry.get("summarize")
+    activations.roll_back(feature.slug, reason="Users complain.", check_name="test")
+    proof.evidence("summarize", **proof.of_today("summarize"))
+    press(staff, "repair")
+    assert controls.live_version(feature) == "v1"
 
 
 def test_the_live_part_is_only_a_part(staff: Client) -> None:
