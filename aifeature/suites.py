@@ -15,6 +15,7 @@ import tomllib
 import unicodedata
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -458,13 +459,20 @@ def _wrong_values(feature: Feature, name: str, value: Any) -> Iterator[str]:
         return
     if value == []:
         yield f"expected.exact.{name}: no value is right; write [[]] for an empty list"
-    kind: Any = Annotated[field.annotation or Any, field]
-    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    adapter = _adapter(feature.output_model, name)
     for each in value if isinstance(value, list) else [value]:
         try:
             adapter.validate_json(json.dumps(each), strict=True)
         except ValidationError:
             yield f"expected.exact.{name}: {each!r} is no value of the field"
+
+
+@lru_cache(maxsize=64)
+def _adapter(model: type[BaseModel], name: str) -> TypeAdapter[Any]:
+    """Return the validator of a field. Pydantic takes longer to make it than to use it."""
+    field = model.model_fields[name]
+    kind: Any = Annotated[field.annotation or Any, field]
+    return TypeAdapter(kind)
 
 
 def _fields(error: ValidationError) -> Iterator[str]:

@@ -29,7 +29,7 @@ LARGEST_SHARE = 5
 """A feature's daily cap should be at least this multiple of one user's spend cap."""
 
 
-@register("aifeature")
+@register("aifeature", "features")
 def check_features(**_: Any) -> list[CheckMessage]:
     """Check that every feature has valid prompts, and calls only known models with a price."""
     try:
@@ -48,7 +48,17 @@ def check_features(**_: Any) -> list[CheckMessage]:
         found = [
             each for feature in features for each in (*budgets_of(feature), *cache_of(feature))
         ]
-    return found + [doubt for feature in features for doubt in folder_checks.doubts_of(feature)]
+    return found
+
+
+@register("aifeature")
+def check_examples_and_suites(**_: Any) -> list[CheckMessage]:
+    """Check that every feature can be tried and evaluated."""
+    try:
+        features = registry.all_features().values()
+    except Exception:  # noqa: BLE001 (the code of a feature may raise anything)
+        return []  # `check_features` reports it
+    return [doubt for feature in features for doubt in folder_checks.doubts_of(feature)]
 
 
 @register(Tags.database)

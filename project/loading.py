@@ -35,11 +35,12 @@ class Loader(AppLoader):
         """Set Django up, and import the tasks and all features.
 
         A task after the next release has replaced the files would load the new code of a feature
-        into the old process. Celery would run all checks of Django instead and drop what they find.
-        These load all views, which no task needs.
+        into the old process. The checks with the tag `features` load all of it. Celery would run
+        all checks of Django instead and drop what they find. These load all views and all cases of
+        the suites, which no process of Celery needs.
         """
         os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
         with uncollected():
             found = super().import_default_modules()
-            run_checks(tags=["aifeature"])
+            run_checks(tags=["features"])
         return found

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from contextlib import ExitStack, suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -230,7 +231,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     xdist would divide them between its workers, and each would start both. A long test at the end
     would keep one worker busy while the others are done.
     """
-    items.sort(key=lambda item: _place(item) != 0)
+    items.sort(key=lambda item: not _needs_browser(item.path))
     workers: int = getattr(config, "workerinput", {}).get("workercount", 1)
     # xdist gives each worker a part like these.
     ends = [len(items) * number // workers for number in range(workers + 1)]
@@ -240,9 +241,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _place(item: pytest.Item) -> int:
     """Return the place of a test: with a browser, with a time-out of its own, any other."""
-    if BROWSER in item.path.parents:
+    if _needs_browser(item.path):
         return 0
     return 1 if item.get_closest_marker("timeout") else 2
+
+
+@cache  # ten thousand tests are in a few hundred files
+def _needs_browser(path: Path) -> bool:
+    return BROWSER in path.parents
 
 
 @pytest.hookimpl(wrapper=True)
