@@ -42,5 +42,8 @@ def logging_config(level: str) -> dict[str, Any]:
             "anthropic": {"level": "WARNING"},
             "httpx2": {"level": "WARNING"},
             "httpcore2": {"level": "WARNING"},
+            # Its lines may contain the address of a channel. `services_by_apprise` reads the codes.
+            "apprise": {"level": "WARNING", "propagate": False},
+            "urllib3": {"level": "ERROR"},
         },
     }

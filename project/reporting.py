@@ -46,6 +46,7 @@ def start(dsn: str, **options: Any) -> None:
     """
     # A malformed request is not a defect, and any client could send a flood of them.
     ignore_logger("django.security.*")
+    ignore_logger("apprise*")  # its lines may contain the address of an alert channel
     sentry_sdk.init(
         dsn=dsn,
         auto_enabling_integrations=False,

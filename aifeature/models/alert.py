@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
@@ -23,8 +24,18 @@ class Alert(models.Model):
     notified_at = models.DateTimeField(null=True, blank=True, db_column="told_at")
     end_notified_at = models.DateTimeField(null=True, blank=True, db_column="end_told_at")
 
+    acknowledged_at = models.DateTimeField(null=True, blank=True)
+    acknowledged_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    assigned_to = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="+"
+    )
+    escalated_at = models.DateTimeField(null=True, blank=True)
+
     class Meta:
         ordering = ("-opened_at", "-id")
+        permissions = (("handle_alert", "Can acknowledge, assign and silence alerts"),)
         constraints = (
             models.UniqueConstraint(
                 fields=["kind", "subject"], condition=Q(closed_at=None), name="alert_open_once"

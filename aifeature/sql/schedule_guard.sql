@@ -4,8 +4,9 @@
 CREATE OR REPLACE FUNCTION aif_is_protected(p_task text)
 RETURNS boolean
 LANGUAGE sql IMMUTABLE AS $$
-    SELECT p_task IN ('control.budgets', 'control.cost_spike', 'control.provider',
-                      'control.reconcile', 'control.retention', 'control.sweep');
+    SELECT p_task IN ('control.alerts', 'control.budgets', 'control.cost_spike', 'control.numbers',
+                      'control.provider', 'control.reconcile', 'control.retention',
+                      'control.rollout', 'control.sweep');
 $$;
 
 -- TG_ARGV[0]: the column of a periodic task that refers to this table; empty for the table of periodic

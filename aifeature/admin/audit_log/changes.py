@@ -15,13 +15,18 @@ from django.utils.html import format_html
 from aifeature.admin.common.read_only import ControlFilter, ReadOnlyAdmin
 from aifeature.admin.common.show import moment, moment_column
 from aifeature.models import ControlChange
+from aifeature.services.alerting import handling
 from aifeature.services.controls import GLOBAL
 from aifeature.services.watch import schedule
 
 LATEST = 50
-NAMES = {GLOBAL: "Everything", schedule.AUDIT_NAME: "Schedule"}
+NAMES = {
+    GLOBAL: "Everything",
+    schedule.AUDIT_NAME: "Schedule",
+    handling.AUDIT_NAME: "Alerts",
+}
 _ACCOUNT = re.compile(r"#([0-9]+)")
-_WITH_ACCOUNTS = frozenset({"beta_users", "rate_override", "access_block"})
+_WITH_ACCOUNTS = frozenset({"beta_users", "rate_override", "access_block", handling.ASSIGNED})
 """Fields whose values contain account ids."""
 
 _WITH_GROUPS = frozenset({"beta_groups"})
@@ -30,7 +35,8 @@ _WITH_GROUPS = frozenset({"beta_groups"})
 
 class _AuditFilter(ControlFilter):
     def choose(self) -> Iterable[tuple[str, str]]:
-        return [*super().choose(), (schedule.AUDIT_NAME, "Schedule")]
+        others = (schedule.AUDIT_NAME, handling.AUDIT_NAME)
+        return [*super().choose(), *((name, NAMES[name]) for name in others)]
 
 
 @admin.register(ControlChange)

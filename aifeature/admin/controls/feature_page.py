@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from aifeature import prompts, registry
-from aifeature.admin.alerting import open_alerts
+from aifeature.admin.alerting import number_actions, open_alerts
 from aifeature.admin.audit_log.changes import named
 from aifeature.admin.common.show import figures, moment
 from aifeature.admin.controls import cards, prompt_notices, why
@@ -29,6 +29,7 @@ def panels(request: HttpRequest, slug: str, now: datetime) -> dict[str, Any]:
     if switch.exists(slug):
         found["buttons"] = buttons(request, switch_state.of(slug))
     if registry.find(slug) and cards.may_see(request, "featurecontrol"):
+        found["numbers"] = number_actions.card(request, slug)
         found["ramp"] = ramps.card(request, slug, now)
         found["prompts_url"] = prompt_notices.prompts_url(slug)
         found["narrowing"] = access.narrowing(slug)

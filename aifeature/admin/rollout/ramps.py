@@ -17,8 +17,8 @@ from django.urls import reverse
 from unfold.enums import ActionVariant
 
 from aifeature import registry
+from aifeature.admin.alerting.number_actions import NumberButtons
 from aifeature.admin.audit_log import changes
-from aifeature.admin.common.base import ModelAdmin
 from aifeature.admin.common.dialogs import button, done
 from aifeature.admin.common.show import span, utc
 from aifeature.admin.rollout.ramp_forms import ResumeForm, StartForm, StopForm
@@ -38,10 +38,13 @@ _COLOURS: Final[dict[str, str]] = {
 }
 
 
-class RampButtons(ModelAdmin):
+class RampButtons(NumberButtons):
     """Dialogs of a feature's ramp. They need the permission to change features."""
 
-    actions_row: Any = ("start_ramp", "stop_ramp", "resume_ramp")
+    actions_row: Any = (
+        *NumberButtons.actions_row,
+        *("start_ramp", "stop_ramp", "resume_ramp"),
+    )
 
     def has_ramp_permission(self, request: HttpRequest, object_id: object = None) -> bool:
         return request.user.has_perm(CHANGE)

@@ -17,6 +17,7 @@ from django.db.models.functions import Now
 
 from aifeature.models import Alert
 from aifeature.models.functions import Rows, as_json, rows
+from aifeature.services.alerting import outbox
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +58,12 @@ RUNBOOKS: Final = {
     "usage_unseen": "odd-answers",
     "canary_rolled_back": "canary",
     "canary_held": "canary",
+    "errors_high": "errors",
+    "latency_high": "latency",
+    "cost_per_user_high": "cost-per-user",
+    "thumbs_down_high": "thumbs-down",
+    "hallucinations_high": "hallucinations",
+    outbox.CHANNEL_DOWN: "channel-down",
 }
 """Page of deploy/runbooks/ by alert kind."""
 
@@ -108,7 +115,8 @@ def end_unseen(kind: str, after: timedelta) -> int:
 def notify() -> int:
     """Notify on-call of each new beginning and end. Return the number of notifications.
 
-    Delivery is at least once: the log line comes before the row is marked as notified.
+    The log line comes before the row is marked as notified, so it is written at least once. The
+    same transaction writes the deliveries to channels.
     """
     with transaction.atomic():
         begun = _locked(Alert.objects.filter(notified_at=None))
@@ -118,10 +126,12 @@ def notify() -> int:
                 # A newer release may have opened an alert of a kind this one lacks.
                 *(alert.kind, alert.subject, alert.summary, _page(alert.kind)),
             )
+        outbox.note_begun(begun)
         Alert.objects.filter(pk__in=[alert.pk for alert in begun]).update(notified_at=Now())
         over = _locked(Alert.objects.filter(closed_at__isnull=False, end_notified_at=None))
         for alert in over:
             logger.warning("alert %s (%s) is over: %s", alert.kind, alert.subject, alert.summary)
+        outbox.note_ended(over)
         Alert.objects.filter(pk__in=[alert.pk for alert in over]).update(end_notified_at=Now())
     return len(begun) + len(over)
 
@@ -133,7 +143,8 @@ def _page(kind: str) -> str:
 
 def still_open() -> list[Alert]:
     """Return the newest open alerts, at most BATCH."""
-    return list(Alert.objects.filter(closed_at=None).order_by("-opened_at")[:BATCH])
+    found = Alert.objects.filter(closed_at=None).select_related("acknowledged_by", "assigned_to")
+    return list(found.order_by("-opened_at")[:BATCH])
 
 
 def _locked(alerts: QuerySet[Alert]) -> list[Alert]:

@@ -31,7 +31,7 @@ one, describe its erasure here.
   worker may still write to the stream of its old epoch. It is never read and expires within an
   hour.
 
-Size limit: 900 lines.
+Size limit: 950 lines.
 """
 
 from aifeature.services.privacy import closing, erasure, export, records, retention

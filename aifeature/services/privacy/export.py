@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any, Final
 from django.contrib.admin.models import LogEntry
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.utils import timezone
 
 from aifeature import registry
 from aifeature.models import (
     AccessBlock,
     Activation,
+    Alert,
+    AlertChannel,
     ApiToken,
     Attempt,
+    AuditedAnswer,
     ControlChange,
     Feedback,
     GuardEvent,
@@ -30,6 +33,7 @@ from aifeature.models import (
     RateOverride,
     Shadow,
     SignIn,
+    Silence,
     SpendWindow,
     Status,
 )
@@ -84,10 +88,14 @@ def _parts(user: User) -> Iterator[tuple[str, Iterable[Any]]]:
     yield "shadows_started", _plain(Shadow.objects.filter(created_by=user))
     yield "ramps_started", _plain(Ramp.objects.filter(created_by=user))
     yield "launches_announced", _plain(Launch.objects.filter(announced_by=user))
+    yield "silences_made", _plain(Silence.objects.filter(created_by=user))
+    yield "alerts_handled", _handled(user)
+    yield "alert_channels_added", _channels(user)
     yield "changes_made", _plain(ControlChange.objects.filter(user=user))
     yield "prompts_activated", _plain(Activation.objects.filter(user=user))
     yield "changes_that_name_you", _plain(records.changes_naming(user))
     yield "calls_settled_by_you", _settled(user)
+    yield "answers_audited_by_you", _audited(user)
     yield "admin_log_by_you", _plain(LogEntry.objects.filter(user=user))
     yield "admin_log_about_you", _plain(records.log_about(user))
     yield "admin_log_about_your_jobs", _plain(records.log_about_work(user))
@@ -119,10 +127,30 @@ def _answered_again(user: User) -> Iterator[dict[str, Any]]:
         yield {"job": row.job_id, "at": row.created_at}
 
 
+def _handled(user: User) -> Iterator[dict[str, Any]]:
+    """Yield the alerts that the user acknowledged, or that are assigned to the user."""
+    mine = Q(acknowledged_by=user) | Q(assigned_to=user)
+    for row in Alert.objects.filter(mine).order_by("pk"):
+        at = row.acknowledged_at if row.acknowledged_by_id == user.pk else None
+        yield {"kind": row.kind, "subject": row.subject, "acknowledged_at": at}
+
+
+def _channels(user: User) -> Iterator[dict[str, Any]]:
+    """Yield the user's channels without their addresses, which could give a reader access."""
+    for row in AlertChannel.objects.filter(created_by=user).order_by("pk"):
+        yield {"name": row.name, "at": row.created_at}
+
+
 def _settled(user: User) -> Iterator[dict[str, Any]]:
     """Yield the user's settlements of calls, without content of the calls."""
     for row in Attempt.objects.filter(settled_by=user).order_by("settled_at"):
         yield {"id": row.id, "at": row.settled_at, "reason": row.settled_reason}
+
+
+def _audited(user: User) -> Iterator[dict[str, Any]]:
+    """Yield the labels that the user gave to answers, without the answers."""
+    for row in AuditedAnswer.objects.filter(labelled_by=user).order_by("labelled_at"):
+        yield {"id": row.pk, "at": row.labelled_at, "label": row.label, "note": row.note}
 
 
 def _made(

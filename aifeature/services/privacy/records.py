@@ -16,8 +16,10 @@ from django.db.models.functions import Cast
 from aifeature.models import (
     AccessBlock,
     Activation,
+    AlertChannel,
     ApiToken,
     Attempt,
+    AuditedAnswer,
     BetaMember,
     Canary,
     ControlChange,
@@ -31,6 +33,7 @@ from aifeature.models import (
     RefusedSubmissions,
     Shadow,
     ShadowPair,
+    Silence,
 )
 from aifeature.services.sign_in import failures
 from aifeature.services.sign_in import sign_ins as sessions
@@ -178,8 +181,11 @@ def mentions(user: User) -> list[str]:
     launches = Launch.objects.filter(_naming(user, "note"))
     canaries = Canary.objects.filter(_naming(user, "reason", "hold_reason", "end_reason"))
     ramps = Ramp.objects.filter(_naming(user, "reason"))
+    audits = AuditedAnswer.objects.filter(_naming(user, "note"))
     activations = Activation.objects.filter(_naming(user, "reason"))
     shadows = Shadow.objects.filter(_naming(user, "reason", "end_reason"))
+    silences = Silence.objects.filter(_naming(user, "subject", "reason"))
+    channels = AlertChannel.objects.filter(_naming(user, "name"))
     return [
         *(f"change {pk}" for pk in changes.order_by("pk").values_list("pk", flat=True)),
         *(f"call {pk}" for pk in calls.order_by("pk").values_list("pk", flat=True)),
@@ -189,7 +195,10 @@ def mentions(user: User) -> list[str]:
         *(f"ramp {pk}" for pk in ramps.order_by("pk").values_list("pk", flat=True)),
         *(f"canary {pk}" for pk in canaries.order_by("pk").values_list("pk", flat=True)),
         *(f"activation {pk}" for pk in activations.order_by("pk").values_list("pk", flat=True)),
+        *(f"audited answer {pk}" for pk in audits.order_by("pk").values_list("pk", flat=True)),
         *(f"shadow {pk}" for pk in shadows.order_by("pk").values_list("pk", flat=True)),
+        *(f"silence {pk}" for pk in silences.order_by("pk").values_list("pk", flat=True)),
+        *(f"channel {pk}" for pk in channels.order_by("pk").values_list("pk", flat=True)),
     ]
 
 

@@ -13,7 +13,7 @@ from django.db import connection
 
 from aifeature.models import Job
 from aifeature.services import controls, ticks
-from aifeature.services.alerting import check_runs
+from aifeature.services.alerting import check_runs, outbox
 from aifeature.services.alerting.check_runs import Found
 from aifeature.services.failures import web_failures
 from aifeature.services.guards import audit
@@ -45,6 +45,7 @@ def run_daily(*, also: Callable[[], str] | None = None) -> int:
         web_failures.prune()
         refused_submissions.prune()
         limits.prune()
+        outbox.prune()
         events = audit.delete_expired(batch=BATCH)
         logger.info(
             "retention: %d jobs blanked, %d guard events and %d old ticks deleted",
