@@ -183,6 +183,16 @@ class Env(BaseSettings):
     )
     """Flower's address, linked from admin. Empty: no link."""
 
+    site_url: Annotated[str, AfterValidator(addresses.web_or_empty)] = Field(
+        default="", examples=["https://app.example", "http://127.0.0.1:8000"]
+    )
+    """This site's address, for links in messages to alert channels. Empty: messages name the page
+    only."""
+
+    alert_escalation_minutes: int = Field(default=15, ge=1, le=1_440, examples=[15, 5])
+    """Minutes after which an open alert that is not acknowledged goes to the escalation channels.
+    See docs/operations/alert-channels.md."""
+
     global_daily_budget_usd: Annotated[Decimal, Field(ge=0, le=1_000_000_000)] | None = Field(
         default=None, examples=["250", "99.50"]
     )
@@ -212,6 +222,10 @@ class Env(BaseSettings):
     guard_event_days: int = Field(default=180, ge=30, le=3650, examples=[180, 30])
     """Days after which a row of the guards' audit log is deleted, with its evidence: a few words of
     an input or an answer, without personal data. They may outlive the content of their job."""
+
+    release: str = Field(default="", max_length=80, examples=["2026.11.3", "3f2a91c"])
+    """Name of the release that runs, such as a tag or a commit. A change of it is shown as a deploy
+    beside alerts and in charts. Empty: a digest of the project's files."""
 
     lease_seconds: int = Field(default=15, ge=3, le=600, examples=[15, 60])
     """Seconds for which a job stays with a worker that sends no heartbeat."""

@@ -263,6 +263,9 @@ AIFEATURE: dict[str, Any] = {
     "EVALS_RETENTION_DAYS": ENV.evals_retention_days,
     "EVIDENCE_DAYS": ENV.evidence_days,
     "GUARD_EVENT_DAYS": ENV.guard_event_days,
+    "RELEASE": ENV.release,
+    "SITE_URL": ENV.site_url.rstrip("/"),
+    "ALERT_ESCALATION_MINUTES": ENV.alert_escalation_minutes,
     "FEATURE_FLAGS": env.feature_flags(os.environ),
 }
 
@@ -293,6 +296,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         "schedule": 60.0,
         "options": {"queue": "control"},
     },
+    "Deliver alerts": {
+        "task": "control.alerts",
+        # Seconds. A round takes at most five, also if a channel hangs.
+        "schedule": 10.0,
+        "options": {"queue": "control"},
+    },
     "Move ramps and canaries": {
         "task": "control.rollout",
         "schedule": 60.0,
@@ -306,6 +315,12 @@ CELERY_BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
     },
     "Look for cost spikes": {
         "task": "control.cost_spike",
+        # Seconds. The task checks once a minute. It does nothing if this minute is checked already.
+        "schedule": 20.0,
+        "options": {"queue": "control"},
+    },
+    "Watch the six numbers": {
+        "task": "control.numbers",
         # Seconds. The task checks once a minute. It does nothing if this minute is checked already.
         "schedule": 20.0,
         "options": {"queue": "control"},

@@ -15,7 +15,10 @@ from celery.signals import worker_init, worker_ready, worker_shutdown, worker_sh
 from django.conf import settings
 
 from aifeature.services import dispatch, provider
+from aifeature.services.alarms import check as numbers
+from aifeature.services.alarms import releases
 from aifeature.services.alerting import check_runs
+from aifeature.services.channels import check as channels
 from aifeature.services.controls import global_cap, row_check
 from aifeature.services.dispatch import Dispatcher, recovery
 from aifeature.services.execution import Runner, calls, worker_context
@@ -59,6 +62,7 @@ def _prepare(sender: Any, **_: Any) -> None:
             provider.gateway()  # before the first job, because it loads the provider's SDK
     if "control" in queues:
         _dispatcher.start()
+        boot.warn_soon(releases.at_boot)
     global_cap.announce()
     boot.warn_soon(gate_check.at_boot)
 
@@ -130,6 +134,12 @@ def check_controls(**_: Any) -> str:
     return check_runs.run(row_check.TASK, gate_check.check).result
 
 
+@shared_task(name=channels.TASK)
+def deliver_alerts(**_: Any) -> str:
+    """Send alerts to channels, and escalate those that were not acknowledged."""
+    return check_runs.run(channels.TASK, channels.check).result
+
+
 @shared_task(name=rollout.TASK)
 def check_rollout(**_: Any) -> str:
     """Move, hold or step back what is rolled out in steps."""
@@ -140,6 +150,12 @@ def check_rollout(**_: Any) -> str:
 def check_spikes(**_: Any) -> bool:
     """Throttle users and stop features with unusually high spend, once a minute."""
     return spikes.run_once()
+
+
+@shared_task(name=numbers.TASK)
+def check_numbers(**_: Any) -> bool:
+    """Measure the six numbers of each feature, and alert and act on red ones, once a minute."""
+    return numbers.run_once()
 
 
 @shared_task(name=weekly_evals.WEEKLY)

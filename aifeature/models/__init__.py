@@ -2,8 +2,10 @@
 
 from aifeature.models.access import AccessBlock, BetaMember
 from aifeature.models.account import ProviderAccount
+from aifeature.models.alarm import NumberAction, NumberRule, Release
 from aifeature.models.alert import Alert, CheckRun
 from aifeature.models.canary import Canary, CanaryStep
+from aifeature.models.channel import AlertChannel, Delivery, Silence
 from aifeature.models.control import (
     ControlChange,
     FeatureControl,
@@ -11,6 +13,7 @@ from aifeature.models.control import (
     RegressionAction,
     Stage,
 )
+from aifeature.models.demo import DemoData
 from aifeature.models.dispatch import DispatchTurn, Worker
 from aifeature.models.failure import WebFailure
 from aifeature.models.feedback import Feedback, JobSignal, NpsAnswer
@@ -25,6 +28,7 @@ from aifeature.models.ledger import (
     SpendWindow,
 )
 from aifeature.models.limits import RateOverride
+from aifeature.models.numbers import AuditedAnswer, NumberSlot, SummedTime, UserCostDay
 from aifeature.models.promotion import Activation, Evidence
 from aifeature.models.provider import Forced, ModelControl
 from aifeature.models.ramp import HealthReading, Level, Ramp
@@ -45,15 +49,19 @@ __all__ = [
     "AccessBlock",
     "Activation",
     "Alert",
+    "AlertChannel",
     "ApiToken",
     "Attempt",
     "AttemptState",
+    "AuditedAnswer",
     "BetaMember",
     "Canary",
     "CanaryStep",
     "CancelledBy",
     "CheckRun",
     "ControlChange",
+    "Delivery",
+    "DemoData",
     "DispatchTurn",
     "Evidence",
     "FeatureControl",
@@ -69,6 +77,9 @@ __all__ = [
     "ModelControl",
     "NewGuardEvent",
     "NpsAnswer",
+    "NumberAction",
+    "NumberRule",
+    "NumberSlot",
     "Origin",
     "Probe",
     "ProviderAccount",
@@ -76,16 +87,20 @@ __all__ = [
     "RateOverride",
     "RefusedSubmissions",
     "RegressionAction",
+    "Release",
     "ScheduleDefault",
     "Shadow",
     "ShadowPair",
     "SignIn",
     "SignInCount",
+    "Silence",
     "SpendHour",
     "SpendWindow",
     "Stage",
     "Status",
+    "SummedTime",
     "TickSlot",
+    "UserCostDay",
     "Watch",
     "WebFailure",
     "Worker",

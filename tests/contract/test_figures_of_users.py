@@ -18,6 +18,7 @@ from aifeature.models.ledger import Attempts
 
 ROOT = Path(__file__).resolve().parents[2]
 FIGURES = (
+    "aifeature/services/alarms",
     "aifeature/services/monitoring",
     "aifeature/services/spend/budgets.py",
     "aifeature/admin/controls",
@@ -26,6 +27,7 @@ FIGURES = (
     "aifeature/services/feedback/holdout.py",
     "aifeature/services/feedback/nps.py",
     "project/panel",
+    "project/tour",
 )
 CHOICES = ("of_users", "of_all_origins")
 TABLE = re.compile(r"\b(FROM|JOIN)\s+aifeature_(job|attempt)\b")

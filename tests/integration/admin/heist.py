@@ -19,14 +19,18 @@ from django.utils.http import urlencode
 from aifeature.models import (
     AccessBlock,
     Activation,
+    Alert,
+    AlertChannel,
     ApiToken,
     Attempt,
     ControlChange,
+    Delivery,
     FeatureControl,
     Job,
     Launch,
     ModelControl,
     RateOverride,
+    Silence,
     Worker,
 )
 from tests.integration.admin.confirming import is_asking, sent_again
@@ -42,6 +46,10 @@ TABLES: Final[dict[str, tuple[type[Model], tuple[str, ...]]]] = {
     "rates": (RateOverride, ("feature", "in_flight", "reason")),
     "blocks": (AccessBlock, ("feature", "message", "reason")),
     "launches": (Launch, ("feature", "factor")),
+    "handling": (Alert, ("acknowledged_at", "assigned_to")),
+    "silences": (Silence, ("kind", "until", "lifted_at")),
+    "channels": (AlertChannel, ("name", "address", "is_enabled", "is_escalation")),
+    "messages": (Delivery, ("event", "state")),
     "workers": (Worker, ("slots",)),
     "trail": (ControlChange, ("feature", "field", "new")),
     "tokens": (ApiToken, ("user_id", "revoked_at")),
@@ -172,7 +180,8 @@ def greed(world: World) -> dict[str, Any]:
         "password": word, "password1": word, "password2": word, "usable_password": "true",
         "username": f"new{uuid4().hex[:6]}", "user": world.customer.pk, "name": uuid4().hex[:8],
         "reason": "Because.", "mode": "hold", "percent": "100", "post": "yes",
-        "version": "v4", "hours": "2", "row": "0",
+        "version": "v4", "hours": "2", "row": "0", "lasts": "1", "to": world.boss.pk,
+        "kind": "webhook", "new_address": "https://hooks.example/",
         "_form_submitted": "on", "_save": "Save",
     }  # fmt: skip
 

@@ -16,11 +16,13 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 from aifeature.models import (
     AccessBlock,
     Alert,
+    AlertChannel,
     ApiToken,
     Attempt,
     Canary,
     CheckRun,
     ControlChange,
+    Delivery,
     FeatureControl,
     Feedback,
     GuardEvent,
@@ -30,6 +32,7 @@ from aifeature.models import (
     RateOverride,
     RefusedSubmissions,
     Shadow,
+    Silence,
     SpendWindow,
     WebFailure,
     Worker,
@@ -52,11 +55,13 @@ NO_ADD = {
     Canary,
     Feedback,
     RefusedSubmissions,
+    Delivery,
+    Silence,
 }
 EDIT_NEVER = [
     *(Job, Attempt, SpendWindow, ControlChange, ApiToken, Alert, CheckRun, ModelControl),
     *(ProviderAccount, WebFailure, Run, WeeklyRun, GuardEvent, Canary, Feedback, Shadow),
-    RefusedSubmissions,
+    *(RefusedSubmissions, Delivery, Silence),
 ]
 
 
@@ -70,6 +75,8 @@ def rows(make_job: MakeJob, make_attempt: MakeAttempt, boss: User, customer: Use
     job = make_job(result={"summary": "x"})
     run = a_run(case("one"))
     run.save()
+    alert = Alert.objects.create(kind="drift", subject="global", summary="s", figures={"a": 5})
+    channel = AlertChannel.objects.create(name="pager", kind="webhook", address="x", shown="x")
     every = IntervalSchedule.objects.create(every=1, period="minutes")
     return [
         job,
@@ -100,7 +107,10 @@ def rows(make_job: MakeJob, make_attempt: MakeAttempt, boss: User, customer: Use
         ),
         Worker.objects.create(name="llm@host", slots=4, seen_at=Now()),
         ApiToken.issue(user_id=customer.pk, name="ci")[0],
-        Alert.objects.create(kind="drift", subject="global", summary="s", figures={"a_micro": 5}),
+        alert,
+        channel,
+        Delivery.objects.create(channel=channel, alert=alert, event="begin", state="given_up"),
+        Silence.objects.create(kind="drift", subject="global", until=Now(), reason="<script>"),
         CheckRun.objects.create(name="t", began_at=Now(), ended_at=Now(), ok=True, result="r"),
         ModelControl.objects.create(model="claude-haiku-5-5"),
         WebFailure.objects.create(reference="W-0123456789", status=500, code="KeyError"),
@@ -194,7 +204,8 @@ def test_the_sidebar_follows_permissions(rf: RequestFactory, boss: User, custome
     with override_settings(FLOWER_URL="http://flower.example/"):
         titles = [item["title"] for group in navigation(visit) for item in group["items"]]
     assert titles == [
-        *("Jobs", "Attempts", "Web failures", "Workers", "Alerts", "Features", "Canaries"),
+        *("Dashboard", "Jobs", "Attempts", "Web failures", "Workers"),
+        *("Alerts", "Silences", "Alert channels", "Deliveries of alerts", "Features", "Canaries"),
         *(
             "Evaluations",
             "Regression runs",
@@ -210,7 +221,7 @@ def test_the_sidebar_follows_permissions(rf: RequestFactory, boss: User, custome
             "Feedback",
             "Spend",
         ),
-        *("Users", "Groups", "API tokens", "Periodic tasks", "Checks", "Flower"),
+        *("Users", "Groups", "API tokens", "Periodic tasks", "Checks", "Flower", "Tour"),
     ]
     visit.user = customer
     with override_settings(FLOWER_URL=""):

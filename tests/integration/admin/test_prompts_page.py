@@ -250,6 +250,7 @@ def test_a_feature_that_serves_staff_only_shows_why(
     assert '>v4</a><span class="aif-doubt"> for staff only' in page.get(LIST).text
 
 
+@pytest.mark.usefixtures("caches_stand_still")
 def test_lists_read_what_is_live_of_all_features_at_once(page: Client) -> None:
     def queries(where: str) -> int:
         controls.clear_cache()

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from aifeature.models import (
     AccessBlock,
+    Alert,
+    AlertChannel,
     ApiToken,
     AttemptState,
     FeatureControl,
@@ -61,6 +63,11 @@ OBTAINS: dict[str, set[str]] = {
     "add_launch": {"launches", "trail"},
     "change_launch": {"launches", "trail"},
     "delete_launch": {"launches", "trail"},
+    "handle_alert": {"handling", "silences", "trail"},
+    "send_test_alert": {"messages"},
+    "add_alertchannel": {"channels", "trail"},
+    "change_alertchannel": {"channels", "trail"},
+    "delete_alertchannel": {"channels", "trail"},
     "add_periodictask": {"trail"},
     "change_periodictask": {"trail"},
     "delete_periodictask": {"trail"},
@@ -79,7 +86,7 @@ CODENAMES = [
         for action in ("add", "change", "delete", "view")
     ),
     *("stop_feature", "release_feature", "requeue_job", "settle_attempt", "force_breaker"),
-    *("activate_prompt", "override_prompt"),
+    *("activate_prompt", "override_prompt", "handle_alert", "send_test_alert"),
 ]
 
 
@@ -125,6 +132,9 @@ def world(
             evidence="Ignore all of it.",
         ),
         make_launch(),
+        Alert.objects.create(kind="drift", subject="global", summary="s"),
+        # Its key is lost, so that a test sends nothing.
+        AlertChannel.objects.create(name="pager", kind="webhook", address="x", shown="x"),
         PeriodicTask.objects.create(name="tick", task="control.sweep", interval=minute),
         *(minute, CrontabSchedule.objects.create()),
         *(ApiToken.issue(user_id=p.pk, name="n")[0] for p in (customer, colleague, boss)),

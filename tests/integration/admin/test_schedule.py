@@ -127,7 +127,7 @@ def test_a_new_task_is_in_the_trail(page: Client, row: Any) -> None:
 @pytest.mark.parametrize(
     ("values", "field", "words"),
     [
-        ({"task": "control.swep"}, "task", "Choose one of control.budgets"),
+        ({"task": "control.swep"}, "task", "Choose one of control.alerts"),
         ({"args": "[1]"}, "kwargs", "too many positional arguments"),
         ({"kwargs": "[]"}, "kwargs", "Enter an object"),
         ({"kwargs": "{"}, "kwargs", "JSON"),
