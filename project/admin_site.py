@@ -90,11 +90,15 @@ def navigation(request: HttpRequest) -> list[Item]:
     groups = [
         _group(
             "Operate",
+            _dashboard(request),
             _list(request, "aifeature", "job", "Jobs", "work"),
             _list(request, "aifeature", "attempt", "Attempts", "receipt_long"),
             _list(request, "aifeature", "webfailure", "Web failures", "report"),
             _list(request, "aifeature", "worker", "Workers", "memory"),
             _list(request, "aifeature", "alert", "Alerts", "error"),
+            _list(request, "aifeature", "silence", "Silences", "notifications_off"),
+            _list(request, "aifeature", "alertchannel", "Alert channels", "campaign"),
+            _list(request, "aifeature", "delivery", "Deliveries of alerts", "outgoing_mail"),
             _list(request, "aifeature", "featurecontrol", "Features", "toggle_on"),
             _list(request, "aifeature", "canary", "Canaries", "experiment"),
             _list(request, "evals", "run", "Evaluations", "science"),
@@ -123,19 +127,37 @@ def navigation(request: HttpRequest) -> list[Item]:
             _list(request, "aifeature", "checkrun", "Checks", "fact_check"),
         ),
     ]
-    if settings.FLOWER_URL:
-        flower = {
-            "title": "Flower",
-            "icon": "monitoring",
-            "link": settings.FLOWER_URL,
-            "active": False,
-        }
-        groups.append(_group("Links", flower))
+    groups.append(_group("Links", _flower(), _tour(request)))
     return [group for group in groups if group["items"]]
+
+
+def _flower() -> Item | None:
+    if not settings.FLOWER_URL:
+        return None
+    return {
+        "title": "Flower",
+        "icon": "local_florist",
+        "link": settings.FLOWER_URL,
+        "active": False,
+    }
+
+
+def _tour(request: HttpRequest) -> Item | None:
+    """Return the way back to the tour, which leads into admin. Only the local stack has one."""
+    if settings.AIFEATURE["PROVIDER"] != "sandbox" or not getattr(request.user, "is_staff", False):
+        return None
+    return {"title": "Tour", "icon": "tour", "link": reverse("tour"), "active": False}
 
 
 def _group(title: str, *items: Item | None) -> Item:
     return {"title": title, "separator": True, "items": [item for item in items if item]}
+
+
+def _dashboard(request: HttpRequest) -> Item | None:
+    """Return the entry of the dashboard, whose page itself depends on permissions."""
+    if not request.user.is_staff:
+        return None
+    return {"title": "Dashboard", "icon": "monitoring", "link": reverse("dashboard")}
 
 
 def _list(request: HttpRequest, app: str, model: str, title: str, icon: str) -> Item | None:

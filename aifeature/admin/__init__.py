@@ -1,6 +1,6 @@
 """Admin pages for operators and on-call. Importing this package registers them."""
 
-from aifeature.admin.alerting import alerts
+from aifeature.admin.alerting import alerts, channels
 from aifeature.admin.audit_log import changes, guard_events, log_entries
 from aifeature.admin.controls import blocks, features, launches, rate_overrides
 from aifeature.admin.failures import web_failures
@@ -19,6 +19,7 @@ __all__ = [
     "blocks",
     "canaries",
     "changes",
+    "channels",
     "features",
     "guard_events",
     "jobs",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.auth.views import LogoutView
 from django.urls import path
 
-from aifeature.web import account, beta, feedback, job_views, sign_in, sources, views
+from aifeature.web import account, beta, feedback, job_views, sign_in, sources, usage, views
 
 urlpatterns = [
     path("", views.start, name="start"),
@@ -14,6 +14,7 @@ urlpatterns = [
     path("beta/", beta.beta_page, name="beta"),
     path("beta/<slug:slug>/join/", beta.join, name="join_beta"),
     path("beta/<slug:slug>/leave/", beta.leave, name="leave_beta"),
+    path("usage/", usage.usage_page, name="usage"),
     path("jobs/", job_views.jobs_page, name="history"),
     path("jobs/<uuid:job_id>/", job_views.job_page, name="job"),
     path("jobs/<uuid:job_id>/cancel/", job_views.cancel_job, name="cancel"),

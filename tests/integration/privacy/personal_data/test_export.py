@@ -6,6 +6,7 @@ import io
 import json
 import stat
 import tracemalloc
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from aifeature.models import ApiToken, Job
+from aifeature.models import Alert, AlertChannel, ApiToken, Job
+from aifeature.services.alerting import alerts, handling
+from aifeature.services.channels import register
 from aifeature.services.privacy import export
 from tests.integration.privacy.personal_data.conftest import NAME, PERSONAL, SAID
 from tests.integration.privacy.personal_data.erasing import lines_with
@@ -150,3 +153,25 @@ def test_it_streams(ada: User, ended: EndedJob) -> None:
         connection.close()
     assert written > 24_000_000
     assert peak < written / 2
+
+
+def test_alerts_that_a_person_handled_are_in_it_and_no_address_of_a_channel(ada: User) -> None:
+    alerts.begin("drift", "windows", "Off.")
+    alert = Alert.objects.get()
+    handling.acknowledge(alert.pk, user_id=ada.pk)
+    end = timezone.now() + timedelta(hours=1)
+    handling.silence(alert.pk, end, reason="Known.", user_id=ada.pk)
+    register.add(
+        name="pager",
+        kind="webhook",
+        address="https://hooks.example/hidden",
+        is_escalation=False,
+        reason="r",
+        user_id=ada.pk,
+    )
+    found = exported()
+    assert [row["kind"] for row in found["alerts_handled"]] == ["drift"]
+    assert [row["reason"] for row in found["silences_made"]] == ["Known."]
+    assert [row["name"] for row in found["alert_channels_added"]] == ["pager"]
+    encrypted = AlertChannel.objects.get().address
+    assert not [each for each in ("hooks.example", encrypted) if each in json.dumps(found)]

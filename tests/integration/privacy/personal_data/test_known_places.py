@@ -7,7 +7,15 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth.models import User
 
-from aifeature.models import Attempt, Feedback, GuardEvent, Job, JobSignal, NpsAnswer
+from aifeature.models import (
+    Attempt,
+    AuditedAnswer,
+    Feedback,
+    GuardEvent,
+    Job,
+    JobSignal,
+    NpsAnswer,
+)
 from aifeature.models.free_text import FreeLine, FreeText
 from evals.models import Run, Sample, WeeklyRun
 
@@ -15,10 +23,14 @@ KNOWN = {
     "admin.LogEntry.user",
     "aifeature.AccessBlock.created_by",
     "aifeature.AccessBlock.user",
+    "aifeature.Alert.acknowledged_by",
+    "aifeature.Alert.assigned_to",
+    "aifeature.AlertChannel.created_by",
     "aifeature.Activation.user",
     "aifeature.ApiToken.user",
     "aifeature.Attempt.settled_by",
     "aifeature.Attempt.user",
+    "aifeature.AuditedAnswer.labelled_by",
     "aifeature.BetaMember.user",
     "aifeature.Canary.created_by",
     "aifeature.ControlChange.user",
@@ -34,6 +46,7 @@ KNOWN = {
     "aifeature.RateOverride.user",
     "aifeature.RefusedSubmissions.user",
     "aifeature.Shadow.created_by",
+    "aifeature.Silence.created_by",
     "aifeature.SignIn.user",
     "auth.User_groups.user",
     "auth.User_user_permissions.user",
@@ -48,6 +61,7 @@ FREE_TEXT = {
     Attempt: {"request", "output", "error_detail"},
     GuardEvent: {"evidence"},
     Feedback: {"answer", "comment"},
+    AuditedAnswer: {"note"},
     JobSignal: set(),
     NpsAnswer: set(),
     Run: set(),
@@ -64,6 +78,7 @@ NO_CONTENT = {
         "options",
     },
     Feedback: {"feature", "reasons", "prompt_version", "model"},
+    AuditedAnswer: {"feature", "label"},
     # A name is of a fixed list, or a slug of at most 40 characters that the web app chose.
     JobSignal: {"feature", "kind", "name"},
     NpsAnswer: {"feature"},
