@@ -1,6 +1,6 @@
 """Admin pages for operators and on-call. Importing this package registers them."""
 
-from aifeature.admin.alerting import alerts, channels
+from aifeature.admin.alerting import alerts, channels, deliveries, silences
 from aifeature.admin.audit_log import changes, guard_events, log_entries
 from aifeature.admin.controls import blocks, features, launches, rate_overrides
 from aifeature.admin.failures import web_failures
@@ -20,6 +20,7 @@ __all__ = [
     "canaries",
     "changes",
     "channels",
+    "deliveries",
     "features",
     "guard_events",
     "jobs",
@@ -34,6 +35,7 @@ __all__ = [
     "ratings",
     "schedule",
     "shadows",
+    "silences",
     "tokens",
     "users",
     "web_failures",

@@ -85,8 +85,8 @@ LEAST_SLOW: Final = 10
 """Requests without which an hourly share is not red."""
 
 LEAST_PEOPLE: Final = 3
-"""People with a bad request or vote without whom a share is not red. All people are enough if the
-feature had fewer. One person who repeats a request that fails must not pull a kill switch."""
+"""Fewest people with a bad request or vote of a red share. If the feature had fewer people, all of
+them are enough. One person who repeats a request that fails must not pull a kill switch."""
 
 SLOW_SHARE: Final = 0.05
 """Share of slow answers above which the 95th percentile is above 10 s."""
@@ -171,8 +171,8 @@ def over_windows(name: Six, found: Sequence[Judged]) -> tuple[int, Judged]:
 def by_people(name: Six, judged: Judged, counts: Sequence[tuple[int, int]], active: int) -> Judged:
     """Return what is judged, red only if this is not the work of a few people.
 
-    Requests of one person fail together: who gets an error tries again. So the variance is that
-    between people, as for samples of clusters (Rao and Scott, 1992), if this is larger.
+    Requests of one person fail together, since people repeat a request that failed. So the variance
+    between people counts, as for samples of clusters (Rao and Scott, 1992), if it is larger.
 
     Args:
         name: The number: errors, latency or thumbs down.

@@ -10,7 +10,7 @@ from aifeature.models import DemoData, Job
 from aifeature.models.functions import database_now
 from project import local_features
 
-CLEAN: Final = "To begin anew: make clean, then make demo."
+CLEAN: Final = "To start with new data, run make clean, then make demo."
 
 
 class RefusedError(Exception):

@@ -1,33 +1,24 @@
-"""Admin pages of channels, deliveries and silences."""
+"""Admin pages of channels."""
 
 # ruff: noqa: ARG002 - Django calls these methods with more arguments than they use
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import quote, unquote
-from django.core.exceptions import ValidationError
+from django.contrib.admin.utils import unquote
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import reverse
-from django.utils import timezone
-from django.utils.html import format_html
 from unfold.decorators import display
 from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 
-from aifeature.admin.alerting import alert_page
 from aifeature.admin.alerting.channel_forms import ChannelForm
 from aifeature.admin.common.base import ModelAdmin
 from aifeature.admin.common.dialogs import ReasonForm, button, done
-from aifeature.admin.common.read_only import ChoiceFilter, ReadOnlyAdmin
-from aifeature.admin.common.show import Labelled, moment, moment_column, utc
-from aifeature.models import AlertChannel, Delivery, Silence
-from aifeature.services.alerting import handling
-from aifeature.services.alerting.handling import HandlingRefusedError
+from aifeature.admin.common.show import Labelled, moment_column, utc
+from aifeature.models import AlertChannel
 from aifeature.services.channels import deliveries, register
 
 _LIST = "admin:aifeature_alertchannel_changelist"
@@ -190,117 +181,3 @@ class AlertChannelAdmin(ModelAdmin):
 
     def _back(self, request: HttpRequest) -> HttpResponse:
         return done(_LIST if self.has_view_permission(request) else "admin:index")
-
-
-class StateFilter(ChoiceFilter):
-    title = "state"
-    parameter_name = "state"
-
-    def choose(self) -> Iterable[tuple[str, str]]:
-        return [(each.value, str(each.label)) for each in Delivery.State]
-
-
-class EventFilter(ChoiceFilter):
-    title = "message"
-    parameter_name = "event"
-
-    def choose(self) -> Iterable[tuple[str, str]]:
-        return [(each.value, str(each.label)) for each in Delivery.Event]
-
-
-@admin.register(Delivery)
-class DeliveryAdmin(ReadOnlyAdmin):
-    """Each message to a channel, with its tries and its last problem."""
-
-    list_display = ("created", "channel", "about", "event", "state_label", "tries", "at", "problem")
-    list_display_links = ("created",)
-    list_filter = (StateFilter, EventFilter, "created_at")
-    list_select_related = ("channel", "alert")
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    *("channel", "about", "event", "state_label", "tries", "problem"),
-                    *("message_id", "created", "at"),
-                )
-            },
-        ),
-    )
-
-    created = moment_column("created_at", "written")
-
-    @admin.display(description="next try or end", ordering="next_at")
-    def at(self, row: Delivery) -> str:
-        return moment(row.ended_at or row.next_at)
-
-    @display(description="state", label=alert_page.STATES)
-    def state_label(self, row: Delivery) -> Labelled:
-        return Labelled(row.state, row.get_state_display())
-
-    @admin.display(description="alert")
-    def about(self, row: Delivery) -> str:
-        if row.alert is None:
-            return "-"
-        url = reverse("admin:aifeature_alert_change", args=(quote(row.alert.pk),))
-        return format_html('<a class="aif-link" href="{}">{}</a>', url, row.alert)
-
-
-@admin.register(Silence)
-class SilenceAdmin(ReadOnlyAdmin):
-    """Silences, newest first. They are made at an alert."""
-
-    list_display = ("kind", "subject", "state", "ends", "reason", "who", "created")
-    list_display_links = ("kind",)
-    list_filter = ("until",)
-    list_select_related = ("created_by",)
-    search_fields = ("kind", "subject", "reason")
-    actions_row: Any = ("lift",)
-    actions_detail: Any = ("lift",)
-    fieldsets = (
-        (
-            None,
-            {
-                "fields": (
-                    *("kind", "subject", "state", "ends", "lifted", "reason", "who", "created"),
-                )
-            },
-        ),
-    )
-
-    ends = moment_column("until", "until")
-    created = moment_column("created_at", "created")
-    lifted = moment_column("lifted_at", "lifted")
-
-    @display(description="state", label={"active": "warning", "over": ""})
-    def state(self, row: Silence) -> str:
-        return "over" if row.lifted_at or row.until <= timezone.now() else "active"
-
-    @admin.display(description="created by")
-    def who(self, row: Silence) -> str:
-        return row.created_by.get_username() if row.created_by else "-"
-
-    def has_handle_permission(self, request: HttpRequest, object_id: object = None) -> bool:
-        return request.user.has_perm(alert_page.HANDLE)
-
-    @button(
-        "Lift",
-        permission="handle",
-        title="Lift this silence",
-        description="Alerts of this kind and subject are sent again from now on.",
-        form=ReasonForm,
-        icon="notifications_active",
-    )
-    def lift(self, request: HttpRequest, form: ReasonForm, object_id: str) -> HttpResponse:
-        row = self.get_object(request, unquote(object_id))
-        if row is None:
-            raise Http404
-        try:
-            reason = form.cleaned_data["reason"]
-            was_active = handling.lift(row.pk, reason=reason, user_id=int(request.user.pk or 0))
-        except HandlingRefusedError as error:
-            raise ValidationError(str(error)) from None
-        text = "The silence is lifted." if was_active else "The silence was over already."
-        self.message_user(request, text, messages.SUCCESS)
-        may_view = self.has_view_permission(request)
-        return done("admin:aifeature_silence_changelist" if may_view else "admin:index")

@@ -60,12 +60,8 @@ def raised(curve: Curve, by: Weights) -> Curve:
     return [round(spent * weight) for spent, weight in zip(curve, by, strict=True)]
 
 
-def past_day(curve: Curve, now: datetime) -> PastDay:
-    """Return a past day's sums at this time of day."""
-    return _past_day(curve, *place(now))
-
-
-def _past_day(curve: Curve, hour: int, share: float) -> PastDay:
+def past_day(curve: Curve, hour: int, share: float) -> PastDay:
+    """Return a past day's sums at this `place` in the day."""
     now, before = curve[hour], curve[hour - 1] if hour else 0
     return PastDay(
         so_far=sum(curve[:hour]) + round(now * share),
@@ -90,7 +86,7 @@ def spend(
     return Spend(
         today=sum(today),
         latest_hour=today[hour] + round(before * (1 - share)),
-        past=tuple(_past_day(curve, hour, share) for curve in past),
+        past=tuple(past_day(curve, hour, share) for curve in past),
         hours_left=HOURS - hour - share,
         latest_half_hour=half_hour,
     )

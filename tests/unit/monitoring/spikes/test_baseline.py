@@ -35,7 +35,9 @@ def at(hour: int, minute: int = 0) -> datetime:
 def test_a_past_day_is_cut_at_the_same_time_with_the_current_hour_in_part(
     now: datetime, curve: list[int], so_far: int, hour: int, half_hour: int
 ) -> None:
-    assert baseline.past_day(curve, now) == PastDay(so_far, sum(curve), hour, half_hour)
+    assert baseline.past_day(curve, *baseline.place(now)) == PastDay(
+        so_far, sum(curve), hour, half_hour
+    )
 
 
 def test_today_counts_all_that_is_spent_and_the_latest_hour_slides() -> None:
@@ -78,8 +80,11 @@ def test_of_two_launches_the_greater_counts() -> None:
 def test_a_raised_day_stays_raised_after_the_launch() -> None:
     """The spend of its hours is still part of the day."""
     by = baseline.weights([launch(at(9), at(11))], DAY)
-    assert baseline.past_day(baseline.raised(EVEN, by), at(20)).so_far == 20 * 60 + 2 * 120
-    assert baseline.past_day(baseline.raised(EVEN, by), at(9)).so_far == 9 * 60
+    assert (
+        baseline.past_day(baseline.raised(EVEN, by), *baseline.place(at(20))).so_far
+        == 20 * 60 + 2 * 120
+    )
+    assert baseline.past_day(baseline.raised(EVEN, by), *baseline.place(at(9))).so_far == 9 * 60
 
 
 def test_without_a_launch_nothing_is_changed() -> None:
